@@ -1,5 +1,6 @@
 """Checks of what callers pass in: every error names the argument, what it got and what it takes."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from numbers import Real
@@ -43,7 +44,9 @@ def floating(name: str, value: Tensor | Sequence) -> Tensor:
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} must be an array of numbers, got {type(value).__name__}") from error
+        raise ValueError(
+            f"{name} must be an array of numbers, got {type(value).__name__}"
+        ) from error
     if tensor.is_complex():
         raise ValueError(f"{name} must be real, got dtype {tensor.dtype}")
     better = torch.float64 if tensor.dtype == torch.float64 else torch.float32
@@ -100,9 +103,11 @@ def schedule(sigmas: Tensor | Sequence[float]) -> list[float]:
         raise ValueError(f"sigmas must be a vector of 2 or more levels, got {tuple(levels.shape)}")
     finite("sigmas", levels)
     values: list[float] = levels.tolist()
-    for j, (high, low) in enumerate(zip(values, values[1:], strict=False)):
+    for j, (high, low) in enumerate(itertools.pairwise(values)):
         if low >= high:
-            raise ValueError(f"sigmas must decrease, got sigmas[{j}] = {high:g} <= {low:g} after it")
+            raise ValueError(
+                f"sigmas must decrease, got sigmas[{j}] = {high:g} <= {low:g} after it"
+            )
     if values[-1] != 0:
         raise ValueError(f"sigmas must end with 0, got {values[-1]:g}")
     return values

@@ -5,9 +5,12 @@ Variance exploding (VE): ``y = x + sigma * n``, the book's own form. Variance pr
 ``y = x_t / sqrt(alpha_bar)`` and ``sigma² = (1 - alpha_bar) / alpha_bar`` (`prop-ve-vp`).
 
 A schedule is a float64 tensor of shape (steps + 1,): decreasing noise levels, the last one 0.
+`Knobs` says how much fresh noise a sampler adds between two of them.
 """
 
 import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -120,3 +123,40 @@ def ve_from_vp(x_t: Tensor, alpha_bar: float | Tensor) -> Tensor:
     sigma_from_alpha_bar(alpha_bar)  # checks the range
     share = torch.as_tensor(alpha_bar, dtype=torch.float64)
     return x_t / _per_example(share.sqrt(), x_t, "alpha_bar")
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """How much fresh noise a sampler adds; all zero is the deterministic flow."""
+
+    eta: float = 0.0  # 0: DDIM, 1: DDPM's ancestral step (DDIM's eta)
+    churn: float = 0.0  # EDM's S_churn: noise added before each step, relative to 1 / steps
+    churn_min: float = 0.0  # EDM's S_min: no churn below this level
+    churn_max: float = math.inf  # EDM's S_max: no churn above this level
+    churn_noise: float = 1.0  # EDM's S_noise: scale of the added noise
+
+    def __post_init__(self) -> None:
+        for name in ("eta", "churn", "churn_min", "churn_noise"):
+            _validate.real(name, getattr(self, name), minimum=0)
+        if self.eta > 1:
+            raise ValueError(f"eta must lie in [0, 1], got {self.eta:g}")
+        if not self.churn_max >= self.churn_min:
+            raise ValueError(f"churn_max must be >= churn_min, got {self.churn_max!r}")
+
+    def split(self, sigma: float, sigma_next: float, steps: int) -> "Levels":
+        """Return the levels of one step from `sigma` to `sigma_next` of a schedule of `steps`."""
+        churned = self.churn_min <= sigma <= self.churn_max
+        gamma = min(self.churn / steps, math.sqrt(2) - 1) if churned else 0.0
+        hat = sigma * (1 + gamma)
+        added = self.churn_noise * math.sqrt(hat**2 - sigma**2)
+        up = self.eta * sigma_next * math.sqrt(max(1 - (sigma_next / hat) ** 2, 0.0))
+        return Levels(hat, added, math.sqrt(max(sigma_next**2 - up**2, 0.0)), up)
+
+
+class Levels(NamedTuple):
+    """The noise levels of one step; see the formulas of `sampling`."""
+
+    hat: float  # level at which the denoiser is asked
+    added: float  # standard deviation of the noise added before
+    down: float  # level that the deterministic part goes to
+    up: float  # standard deviation of the noise added after

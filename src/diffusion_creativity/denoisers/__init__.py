@@ -1,5 +1,6 @@
 """Closed-form denoisers, each beside the law of what it generates."""
 
+from .affine import Affine, affine_law
 from .bayes import Bayes
 
-__all__ = ["Bayes"]
+__all__ = ["Affine", "Bayes", "affine_law"]

@@ -1,0 +1,3 @@
+"""Self-checks of chapter 1."""
+
+__all__: list[str] = []

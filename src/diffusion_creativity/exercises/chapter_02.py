@@ -1,0 +1,3 @@
+"""Self-checks of chapter 2."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Self-checks of chapter 4."""
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Torch modules, each with exactly one architectural constraint."""
+
+from .affine import AffinePerLevel
+
+__all__ = ["AffinePerLevel"]
