@@ -1,0 +1,84 @@
+"""The staging tree: what Sphinx reads, at the same paths as in the repository."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+
+from .keys import digest, files_below
+from .tree import Tree
+
+SETTINGS = ("_config.yml", "_toc.yml")
+
+
+def own_citations(text: str, prefix: str) -> str:
+    """Give a chapter citation keys of its own, so that its links lead to its own reference list."""
+
+    def prefixed(match: re.Match) -> str:
+        keys = [prefix + key.strip() for key in match[2].split(",")]
+        return f"{{{match[1]}}}`{','.join(keys)}`"
+
+    text = re.sub(r"\{(cite(?::\w+)?)\}`([^`]+)`", prefixed, text)
+    return re.sub(r"(?m)^(\W*\{bibliography\}.*)$", rf"\1\n:keyprefix: {prefix}", text)
+
+
+def page_notebook(path: Path) -> bytes:
+    """Strip an executed notebook of what belongs to the run and not to the page."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    cells = []
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "markdown":
+            cell.source = own_citations(cell.source, f"{path.stem[:2]}-")
+        if "injected-parameters" not in cell.metadata.get("tags", []):
+            cells.append(cell)
+    notebook.cells = cells
+    return nbformat.writes(notebook).encode()
+
+
+def provenance(records: dict[str, dict]) -> dict:
+    """How every page of the site was run, by page name."""
+    shown = ("profile", "seed", "seconds", "date", "source_hash", "machine", "python", "versions")
+    return {
+        "notebooks": {
+            f"notebooks/{name}": {key: record[key] for key in shown}
+            for name, record in records.items()
+        }
+    }
+
+
+def wanted(tree: Tree, profile: str, records: dict[str, dict]) -> dict[str, bytes]:
+    """Every file of the staging tree with its content."""
+    files = {name: (tree.root / name).read_bytes() for name in SETTINGS}
+    for folder in ("book", "src"):
+        for path in files_below(tree.root / folder):
+            files[path.relative_to(tree.root).as_posix()] = path.read_bytes()
+    for name in records:
+        files[f"notebooks/{name}.ipynb"] = page_notebook(tree.executed(profile) / f"{name}.ipynb")
+    files["provenance.json"] = (json.dumps(provenance(records), indent=1) + "\n").encode()
+    return files
+
+
+def lay_down(files: dict[str, bytes], folder: Path) -> None:
+    """Make a folder hold exactly these files."""
+    for path in list(folder.rglob("*")):
+        if path.is_file() and path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+    for name, content in files.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def stage_key(tree: Tree, files: dict[str, bytes]) -> str:
+    """Hash of everything that decides what the site looks like."""
+    pieces = [piece for name in sorted(files) for piece in (name.encode(), files[name])]
+    lock = tree.root / "requirements.lock"
+    builder = Path(__file__).with_name("site.py").read_bytes()
+    return digest([*pieces, lock.read_bytes() if lock.exists() else b"", builder])
