@@ -1,4 +1,4 @@
-"""A cloud of points, searched and summed in tiles: what `Bayes` and `metrics.nearest` share."""
+"""A cloud of points, scored in tiles: what `Bayes` and `metrics.nearest` share."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,40 +8,34 @@ from torch import Tensor
 
 from ._matmul import float32_matmul
 
-ROWS = 512  # examples handled at once
 SCORES = {"cpu": 1 << 17, "cuda": 1 << 25}  # numbers in one tile of scores
-PAIRS = 1 << 21  # numbers gathered at once when pairs are computed exactly
+GATHER = 1 << 21  # numbers in one block of float64 copies
 
 
 class Tile(NamedTuple):
-    """Points start … start + len(points), less the mean, and the bias that makes them scores."""
+    """Points start … start + t, less the mean, and the bias that turns products into scores."""
 
     start: int
     points: Tensor  # (t, d)
-    bias: Tensor  # (t,): -|point|²/2
-
-
-class Pairs(NamedTuple):
-    """Query `rows[k]` beside point `columns[k]`."""
-
-    rows: Tensor
-    columns: Tensor
+    bias: Tensor  # (t,): −|point|²/2
 
 
 class Points:
-    """N points in d dimensions, kept as given and as a centred float32 copy.
+    """N points in d dimensions, kept as given, and once more less their mean in float32.
 
-    Queries y meet points x through the score y·x − |x|²/2 (both less the mean of the points), so
-    that |y − x|² = |y|² − 2·score: one matrix product scores a tile.
+    A query y meets a point x through its score y·x − |x|²/2, both less the mean of the points:
+    |y − x|² = |y|² − 2·score, so one matrix product scores a tile. Memory: 4·N·d bytes.
     """
 
     def __init__(self, x: Tensor) -> None:
         self.x = x  # (N, d)
-        self.mean = x.mean(0, dtype=torch.float64)
+        parts = list(slices(*x.shape))
+        self.mean = sum(x[part].sum(0, dtype=torch.float64) for part in parts) / len(x)
         self.centred = torch.empty_like(x, dtype=torch.float32)
-        for part in _slices(len(x), PAIRS // x.shape[1]):
-            self.centred[part] = (x[part] - self.mean).float()
-        self.bias = -0.5 * torch.linalg.vector_norm(self.centred, dim=1, dtype=torch.float64) ** 2
+        self.bias = torch.empty(len(x), device=x.device)
+        for part in parts:
+            self.centred[part] = x[part].double() - self.mean
+            self.bias[part] = -0.5 * self.centred[part].double().square().sum(1)
         self.radius = float((-2 * self.bias.min()).sqrt())
 
     def centre(self, y: Tensor, dtype: torch.dtype) -> Tensor:
@@ -49,17 +43,19 @@ class Points:
         return (y.double() - self.mean).to(dtype)
 
     def tiles(self, n: int, dtype: torch.dtype) -> Iterator[Tile]:
-        """Yield the points tile by tile, sized so that the scores of n queries stay in cache."""
+        """Yield all points, in tiles whose scores with n queries stay in cache."""
+        count, d = self.x.shape
         width = max(SCORES.get(self.x.device.type, 1 << 20) // max(n, 1), 256)
-        for part in _slices(len(self.x), width):
-            if dtype == torch.float32:
-                yield Tile(part.start, self.centred[part], self.bias[part].float())
-            else:
-                points = self.x[part] - self.mean
+        if dtype == torch.float32:
+            for part in slices(count, 1, width):
+                yield Tile(part.start, self.centred[part], self.bias[part])
+        else:
+            for part in slices(count, d, width * d):
+                points = self.x[part].double() - self.mean
                 yield Tile(part.start, points, -0.5 * points.square().sum(1))
 
     def rounding(self, y: Tensor) -> Tensor:
-        """Bound (n,) on the error of a float32 score; the usual error is about a tenth of it.
+        """Bound (n,) on the error of float32 scores; the errors seen are below an eighth of it.
 
         Rounding errors of a sum of d products grow like √d · 2⁻²⁴ with overwhelming probability
         (Higham & Mary 2019); the factor 2 leaves room for those of y, x and the bias.
@@ -67,43 +63,71 @@ class Points:
         scale = self.centre(y, torch.float64).norm(dim=1) + self.radius
         return 2 * self.x.shape[1] ** 0.5 * 2.0**-24 * self.radius * scale
 
-    def near(self, y: Tensor, reach: Tensor, limit: int) -> tuple[Pairs, Tensor]:
-        """All pairs whose score is within `reach` (n,) of the best one, and perhaps a few more.
+    def near(self, y: Tensor, reach: Tensor, limit: int, rank: int = 1) -> "Shortlist":
+        """List all pairs whose score is within `reach` (n,) of the query's best, and few more.
 
-        Also returns a mask (n,) of queries left out because more than `limit` points came near.
+        With `rank` = k it is the k-th best score that counts.
         """
         query = self.centre(y, torch.float32)
-        slack = (reach + 2 * self.rounding(y)).float()[:, None]
-        best = torch.full_like(slack, torch.finfo(torch.float32).min)
-        crowded = torch.zeros(len(y), dtype=torch.bool, device=y.device)
-        found = torch.empty(2, 0, dtype=torch.long, device=y.device)
-        scores_found = torch.empty(0, device=y.device)
+        shortlist = Shortlist(reach + 2 * self.rounding(y), limit, rank)
         with float32_matmul(y.device):
             for start, points, bias in self.tiles(len(y), torch.float32):
-                scores = torch.addmm(bias, query, points.T)  # (n, t)
-                best = torch.maximum(best, scores.amax(1, keepdim=True))
-                rows, columns = (scores >= best - slack).nonzero(as_tuple=True)
-                found = torch.cat([found, torch.stack([rows, columns + start])], 1)
-                scores_found = torch.cat([scores_found, scores[rows, columns]])
-                if found.shape[1] > limit * len(y) or start + len(points) == len(self.x):
-                    keep = scores_found >= (best - slack)[found[0], 0]
-                    counts = found[0, keep].bincount(minlength=len(y))
-                    crowded |= counts > limit
-                    slack[crowded] = -torch.inf  # no score passes from now on
-                    keep &= ~crowded[found[0]]
-                    found, scores_found = found[:, keep], scores_found[keep]
-        return Pairs(*found), crowded
+                shortlist.add(torch.addmm(bias, query, points.T), start)
+        return shortlist.prune()
 
-    def squared_distances(self, y: Tensor, pairs: Pairs) -> Tensor:
-        """|y − x|² of each pair, from differences in float64: no cancellation."""
-        out = torch.empty(len(pairs.rows), dtype=torch.float64, device=y.device)
-        for part in _slices(len(out), PAIRS // y.shape[1]):
-            gap = y[pairs.rows[part]].double() - self.x[pairs.columns[part]]
-            out[part] = gap.square().sum(1)
+    def squared_distances(self, y: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """|y − x|² of pairs, from differences in float64: nothing cancels."""
+        out = torch.empty(len(rows), dtype=torch.float64, device=y.device)
+        for part in slices(len(rows), y.shape[1]):
+            out[part] = (y[rows[part]].double() - self.x[columns[part]]).square().sum(1)
         return out
 
 
-def _slices(total: int, width: int) -> Iterator[slice]:
-    width = max(width, 1)
+class Shortlist:
+    """Pairs (query, point) whose score is within `slack` (n,) of the query's rank-th best so far.
+
+    A query with more than `limit` such points is `crowded`: its pairs are dropped.
+    """
+
+    def __init__(self, slack: Tensor, limit: int, rank: int = 1) -> None:
+        self.slack, self.limit = slack.float()[:, None], limit
+        lowest = torch.finfo(torch.float32).min
+        self.top = torch.full((len(slack), rank), lowest, device=slack.device)  # descending
+        self.crowded = torch.zeros(len(slack), dtype=torch.bool, device=slack.device)
+        self.rows = self.columns = torch.empty(0, dtype=torch.long, device=slack.device)
+        self.scores = torch.empty(0, device=slack.device)
+
+    def add(self, scores: Tensor, start: int) -> None:
+        """Take in the scores (n, t) of points start … start + t."""
+        if self.top.shape[1] == 1:
+            self.top = torch.maximum(self.top, scores.amax(1, keepdim=True))
+        else:
+            rank = self.top.shape[1]
+            self.top = torch.cat([self.top, scores.topk(min(rank, scores.shape[1]))[0]], 1)
+            self.top = self.top.topk(rank)[0]
+        rows, columns = (scores >= self._cut()).nonzero(as_tuple=True)
+        self.rows = torch.cat([self.rows, rows])
+        self.columns = torch.cat([self.columns, columns + start])
+        self.scores = torch.cat([self.scores, scores[rows, columns]])
+        if len(self.rows) > self.limit * len(scores):
+            self.prune()
+
+    def _cut(self) -> Tensor:
+        return self.top[:, -1:] - self.slack  # (n, 1)
+
+    def prune(self) -> "Shortlist":
+        """Drop pairs that a later best has left behind, and queries that have become crowded."""
+        keep = self.scores >= self._cut()[self.rows, 0]
+        self.crowded |= self.rows[keep].bincount(minlength=len(self.top)) > self.limit
+        self.slack[self.crowded] = -torch.inf  # from now on no score is within it
+        keep &= ~self.crowded[self.rows]
+        self.rows, self.columns = self.rows[keep], self.columns[keep]
+        self.scores = self.scores[keep]
+        return self
+
+
+def slices(total: int, size: int, block: int = GATHER) -> Iterator[slice]:
+    """Cut range(total) into slices of `block` numbers, at `size` numbers an item."""
+    width = max(min(block, GATHER) // size, 1) if size > 1 else max(block, 1)
     for start in range(0, total, width):
         yield slice(start, min(start + width, total))

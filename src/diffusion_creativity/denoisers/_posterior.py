@@ -1,119 +1,167 @@
-"""Expectations under the posterior of a uniform law on N points, exact and never N² in memory.
+"""Expectations under the posterior of a uniform law on N points, exact over all of them.
 
-p(i|y) = softmax_i(−|y − x_i|²/2σ²). Two routes give the same number:
+p(i|y) = softmax_i(−|y − x_i|²/2σ²). Each query takes the cheapest route that is accurate for it:
 
-* `streamed`: an online softmax over tiles of all points, two matrix products each;
-* `listed`: where σ is so small that rounding errors of a float32 score would be felt, one product
-  finds the few points that matter and float64 differences weigh them.
+* `streamed`: an online softmax over tiles of all points, two matrix products in all;
+* `listed`: where σ is so small that the rounding of float32 scores could be felt, one product
+  finds the few points that matter, and float64 differences weigh them;
+* `mended`: where σ is small and many points matter, a stream whose heaviest weights are then
+  replaced by float64 ones; what that cannot mend is streamed in float64.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .._matmul import float32_matmul
-from .._points import PAIRS, ROWS, Pairs, Points, _slices
+from .._points import Points, Shortlist, slices
 
+ROWS = 512  # queries handled at once
 FLOOR = -80.0  # logits are clamped here: exp of a float32 that underflows is 10 to 28 times slower
-FELT = 4e-3  # a bound on the error of a logit above which it could be felt
-LIMIT = 256  # points per query that `listed` takes before it leaves the query to `streamed`
+FELT = 6e-3  # bound on the error of a logit from which it could be felt (see Points.rounding)
+LIMIT = 256  # points per query that are weighed in float64
+HEAVY = 8.0  # weights above exp(−HEAVY) of the largest are heavy
 
 
-def posterior_mean(points: Points, y: Tensor, sigma: Tensor) -> Tensor:
-    """E[x|y] for queries y (n, d) and noise levels sigma (n,)."""
-    return _route(points, y, sigma)
+class Moment(NamedTuple):
+    """Ask for Cov(x|y) v, at known posterior mean, instead of E[x|y]."""
+
+    direction: Tensor  # v (n, d)
+    mean: Tensor  # (n, d)
 
 
-def covariance_product(
-    points: Points, y: Tensor, sigma: Tensor, direction: Tensor, mean: Tensor
-) -> Tensor:
-    """Cov(x|y) v for directions v (n, d), given the posterior mean (n, d)."""
-    return _route(points, y, sigma, direction, mean)
-
-
-def _route(points: Points, y: Tensor, sigma: Tensor, *moment: Tensor) -> Tensor:
+def expectation(points: Points, y: Tensor, sigma: Tensor, moment: Moment | None = None) -> Tensor:
+    """E[x|y] or Cov(x|y) v, like y (n, d), at noise levels sigma (n,)."""
     out = torch.empty_like(y)
-    for part in _slices(len(y), ROWS):
-        out[part] = _block(points, y[part], sigma[part].double(), *(m[part] for m in moment))
+    for part in slices(len(y), 1, ROWS):
+        _block(out[part], points, y[part], sigma[part].double(), _pick(moment, part))
     return out
 
 
-def _block(points: Points, y: Tensor, sigma: Tensor, *moment: Tensor) -> Tensor:
-    """Send each query down the route that is accurate for it."""
-    out = torch.empty_like(y)
-    wide = points.rounding(y) <= FELT * sigma**2
-    plain, fine = wide.nonzero()[:, 0], (~wide).nonzero()[:, 0]
-    if len(fine):
-        # Points further than this have, all together, no weight that y's precision could show.
-        digits = 40 if y.dtype == torch.float64 else 20
-        reach = (math.log(len(points.x)) + digits) * sigma[fine] ** 2
-        pairs, crowded = points.near(y[fine], reach, LIMIT)
-        out[fine] = listed(points, y[fine], sigma[fine], pairs, *(m[fine] for m in moment)).to(out)
-        crowd = fine[crowded]
-        if len(crowd):
-            moments = (m[crowd] for m in moment)
-            out[crowd] = streamed(points, y[crowd], sigma[crowd], torch.float64, *moments).to(out)
-    if len(plain):
-        moments = (m[plain] for m in moment)
-        out[plain] = streamed(points, y[plain], sigma[plain], y.dtype, *moments).to(out)
-    return out
+def _pick(moment: Moment | None, rows: Tensor | slice) -> Moment | None:
+    return moment and Moment(moment.direction[rows], moment.mean[rows])
+
+
+def _block(out: Tensor, points: Points, y: Tensor, sigma: Tensor, moment: Moment | None) -> None:
+    """Fill `out`, route by route."""
+
+    def stream(rows: Tensor, dtype: torch.dtype) -> None:
+        if len(rows):
+            mean = streamed(points, y[rows], sigma[rows], dtype, _pick(moment, rows))
+            out[rows] = mean.to(out.dtype)
+
+    felt = points.rounding(y) / sigma**2
+    stream((felt <= FELT).nonzero()[:, 0], y.dtype)
+    rows = (~(felt <= FELT)).nonzero()[:, 0]
+    if not len(rows):
+        return
+    # Points beyond this reach weigh less, all together, than the digits of y can show.
+    digits = 36 if y.dtype == torch.float64 else 16
+    reach = (math.log(len(points.x)) + digits) * sigma[rows] ** 2
+    near = points.near(y[rows], reach, LIMIT)
+    few, many = rows[~near.crowded], rows[near.crowded]
+    exact = listed(points, y[rows], sigma[rows], near, _pick(moment, rows))
+    out[few] = exact[~near.crowded].to(out.dtype)
+    if len(many) and y.dtype == torch.float32 and moment is None:
+        out[many], light = mended(points, y[many], sigma[many])
+        many = many[light * felt[many] > FELT]
+    stream(many, torch.float64)
 
 
 def streamed(
+    points: Points, y: Tensor, sigma: Tensor, dtype: torch.dtype, moment: Moment | None = None
+) -> Tensor:
+    """Expectation by an online softmax over all points."""
+    if moment is None:
+        total, summed = _online(points, y, sigma, dtype)
+        return (summed / total).double() + points.mean
+    direction = moment.direction.to(dtype)
+    mean = points.centre(moment.mean, dtype)
+    tilt = direction, -(direction * mean).sum(1, keepdim=True)
+    total, first, summed = _online(points, y, sigma, dtype, tilt=tilt)
+    return (summed - first * mean) / total
+
+
+def _online(
     points: Points,
     y: Tensor,
     sigma: Tensor,
     dtype: torch.dtype,
-    direction: Tensor | None = None,
-    mean: Tensor | None = None,
-) -> Tensor:
-    """Online softmax: running best score, weights relative to it, sums rescaled as it grows."""
+    tilt: tuple[Tensor, Tensor] | None = None,
+    watch: Shortlist | None = None,
+) -> tuple[Tensor, ...]:
+    """Σw (n, 1) and Σw·x (n, d), with weights relative to the largest; points less their mean.
+
+    With `tilt` = (v, c): Σw, Σw·t and Σw·t·x, where t = v·x + c. `watch` sees all scores.
+    """
     query = points.centre(y, dtype)
     precision = (sigma**-2.0).clamp(1e-30, 1e30).to(dtype)[:, None]
     best = torch.full_like(precision, torch.finfo(dtype).min)
-    total, first = torch.zeros_like(precision), torch.zeros_like(precision)
+    total, first = torch.zeros_like(best), torch.zeros_like(best)
     summed = torch.zeros_like(query)
-    if direction is not None:
-        direction, mean = direction.to(dtype), points.centre(mean, dtype)
-        offset = -(direction * mean).sum(1, keepdim=True)
     with float32_matmul(y.device):
-        for _, x, bias in points.tiles(len(y), dtype):
+        for start, x, bias in points.tiles(len(y), dtype):
             scores = torch.addmm(bias, query, x.T)  # (n, t)
+            if watch is not None:
+                watch.add(scores, start)
             top = torch.maximum(best, scores.amax(1, keepdim=True))
             weights = scores.sub_(top).mul_(precision).clamp_(min=FLOOR).exp_()
             shrink = (best - top).mul_(precision).clamp_(min=FLOOR).exp_()
             best = top
             total.mul_(shrink).add_(weights.sum(1, keepdim=True))
-            if direction is not None:  # weigh by v·(x − mean) as well
-                weights.mul_(torch.addmm(offset, direction, x.T))
+            if tilt is not None:
+                weights.mul_(torch.addmm(tilt[1], tilt[0], x.T))
                 first.mul_(shrink).add_(weights.sum(1, keepdim=True))
             summed.mul_(shrink).addmm_(weights, x)
-    if direction is not None:
-        return (summed - first * mean) / total
-    return (summed / total).double() + points.mean
+    return (total, summed) if tilt is None else (total, first, summed)
 
 
 def listed(
-    points: Points,
-    y: Tensor,
-    sigma: Tensor,
-    pairs: Pairs,
-    direction: Tensor | None = None,
-    mean: Tensor | None = None,
+    points: Points, y: Tensor, sigma: Tensor, pairs: Shortlist, moment: Moment | None = None
 ) -> Tensor:
-    """Softmax over the listed pairs only, in float64; sigma = 0 shares among the nearest."""
-    rows, columns = pairs
-    distances = points.squared_distances(y, pairs)
-    nearest = torch.full_like(sigma, torch.inf).scatter_reduce_(0, rows, distances, "amin")
-    gap = distances - nearest[rows]
-    weights = torch.where(gap == 0, 1.0, torch.exp(-gap / (2 * sigma[rows] ** 2)))
-    weights /= torch.zeros_like(sigma).index_add_(0, rows, weights)[rows]
-    out = torch.zeros(y.shape, dtype=torch.float64, device=y.device)
-    for part in _slices(len(rows), PAIRS // y.shape[1]):
-        x, row, weight = points.x[columns[part]].double(), rows[part], weights[part, None]
-        if direction is not None:
-            x -= mean[row]
-            weight = weight * (x * direction[row]).sum(1, keepdim=True)
-        out.index_add_(0, row, weight * x)
+    """Expectation over the listed pairs only, in float64; sigma = 0 shares among the nearest."""
+    weights = _weigh(points, y, sigma, pairs)
+    weights /= _total(pairs, weights)[pairs.rows]
+    out = torch.zeros_like(y, dtype=torch.float64)
+    for part in slices(len(weights), y.shape[1]):
+        rows, x = pairs.rows[part], points.x[pairs.columns[part]].double()
+        weight = weights[part, None]
+        if moment is not None:
+            x -= moment.mean[rows]
+            weight = weight * (x * moment.direction[rows]).sum(1, keepdim=True)
+        out.index_add_(0, rows, weight * x)
     return out
+
+
+def mended(points: Points, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """E[x|y] by a float32 stream whose heavy weights are replaced by float64 ones.
+
+    Also returns the share (n,) of the weight that was not replaced.
+    """
+    pairs = Shortlist(HEAVY * sigma**2, LIMIT)
+    total, summed = _online(points, y, sigma, torch.float32, watch=pairs)
+    pairs.prune()
+    weights = _weigh(points, y, sigma, pairs)
+    rough = torch.exp((pairs.scores - pairs.top[pairs.rows, 0]) / sigma[pairs.rows] ** 2)
+    change = weights - rough
+    total, summed = total[:, 0] + _total(pairs, change), summed.double()
+    for part in slices(len(change), y.shape[1]):
+        x = points.centred[pairs.columns[part]] * change[part, None]
+        summed.index_add_(0, pairs.rows[part], x)
+    mean = summed / total[:, None] + points.mean
+    return mean.to(y.dtype), 1 - _total(pairs, weights) / total
+
+
+def _weigh(points: Points, y: Tensor, sigma: Tensor, pairs: Shortlist) -> Tensor:
+    """Float64 weights of pairs, relative to the query's nearest point."""
+    distances = points.squared_distances(y, pairs.rows, pairs.columns)
+    nearest = torch.full_like(sigma, torch.inf).scatter_reduce_(0, pairs.rows, distances, "amin")
+    gap = distances - nearest[pairs.rows]
+    return torch.where(gap == 0, 1.0, torch.exp(-gap / (2 * sigma[pairs.rows] ** 2)))
+
+
+def _total(pairs: Shortlist, weights: Tensor) -> Tensor:
+    out = torch.zeros(len(pairs.top), dtype=torch.float64, device=weights.device)
+    return out.index_add_(0, pairs.rows, weights)

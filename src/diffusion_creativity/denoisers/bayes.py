@@ -1,4 +1,4 @@
-"""The minimum-mean-squared-error denoiser of a finite training set: the perfect one, which copies."""
+"""The denoiser of least mean squared error on a finite training set: perfect, so it copies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import _validate
 from .._points import Points
-from ._posterior import covariance_product, posterior_mean
+from ._posterior import Moment, expectation
 
 if TYPE_CHECKING:
     from ..laws import Discrete
@@ -75,7 +75,7 @@ class _PosteriorMean(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, y: Tensor, sigma: Tensor, points: Points) -> Tensor:
-        x_hat = posterior_mean(points, y, sigma)
+        x_hat = expectation(points, y, sigma)
         ctx.save_for_backward(y, sigma, x_hat)
         ctx.points = points
         return x_hat
@@ -84,6 +84,6 @@ class _PosteriorMean(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, direction: Tensor) -> tuple[Tensor, None, None]:
         y, sigma, x_hat = ctx.saved_tensors
-        product = covariance_product(ctx.points, y, sigma, direction, x_hat)
+        product = expectation(ctx.points, y, sigma, Moment(direction, x_hat))
         slope = product / sigma[:, None] ** 2
         return torch.where(sigma[:, None] > 0, slope, 0.0), None, None

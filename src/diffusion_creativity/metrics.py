@@ -1,0 +1,190 @@
+"""How far samples are from the training set, and from one another: pure functions on arrays.
+
+Samples are tensors (n, *shape); a distance is Euclidean over all the entries of an example.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import _validate
+from ._points import Points, slices
+
+ROWS = 512  # samples compared at once
+LIMIT = 64  # points per sample whose distance is computed exactly
+
+
+class Interval(NamedTuple):
+    """A number with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class EnergyTest(NamedTuple):
+    """The energy statistic and its permutation p-value."""
+
+    statistic: float
+    p_value: float
+
+
+def nearest(samples: Tensor, train: Tensor, *, modulo: None = None) -> tuple[Tensor, Tensor]:
+    """Return the distance (n,) to the nearest training point, and its index (n,).
+
+    Exact: float32 products find the points that may be nearest, differences in float64 decide, so
+    a copy is at distance 0. The first index wins a tie. Cost: 2·n·N·d operations.
+
+    Parameters
+    ----------
+    samples, train
+        Shapes (n, *shape) and (N, *shape).
+    modulo
+        A group of transformations to search over as well; only None (no group) so far.
+
+    """
+    distances, indices = _nearest(samples, train, 1, modulo)
+    return distances[:, 0], indices[:, 0]
+
+
+def copied_fraction(
+    samples: Tensor, train: Tensor, *, tolerance: float = 1e-3, interval: float | None = None
+) -> float | Interval:
+    r"""Return the fraction of samples that copy a training point.
+
+    A copy differs from the nearest training point by at most `tolerance` per entry, root mean
+    square: :math:`\lVert s - x\rVert \le \text{tolerance}\cdot\sqrt d`. With `interval=0.95` it
+    comes with Wilson's interval of that confidence.
+    """
+    tolerance = _validate.real("tolerance", tolerance, minimum=0)
+    distances, _ = nearest(samples, train)
+    size = math.prod(samples.shape[1:])
+    copies = int((distances <= tolerance * math.sqrt(size)).sum())
+    return copies / len(distances) if interval is None else wilson(copies, len(distances), interval)
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Return successes / trials with Wilson's score interval."""
+    confidence = _validate.real("confidence", confidence, minimum=0, strict=True)
+    if confidence >= 1:
+        raise ValueError(f"confidence must be below 1, got {confidence:g}")
+    z = math.sqrt(2) * float(torch.erfinv(torch.tensor(confidence, dtype=torch.float64)))
+    p, shrink = successes / trials, z * z / trials
+    middle = (p + shrink / 2) / (1 + shrink)
+    half = math.sqrt(p * (1 - p) * shrink + shrink**2 / 4) / (1 + shrink)
+    return Interval(p, max(middle - half, 0.0), min(middle + half, 1.0))
+
+
+def novelty_ratio(samples: Tensor, train: Tensor) -> Tensor:
+    """Return (n,) distances to the nearest over the second nearest training point.
+
+    0 for a copy, near 1 for a sample that no training point claims; 1 when both distances are 0.
+    """
+    distances, _ = _nearest(samples, train, 2, None)
+    first, second = distances.unbind(1)
+    return torch.where(second > 0, first / second, 1.0)
+
+
+def sliced_wasserstein(a: Tensor, b: Tensor, *, projections: int = 128, seed: int = 0) -> float:
+    r"""Return the sliced 2-Wasserstein distance between two samples.
+
+    .. math:: \Bigl(\frac1L \sum_{l=1}^{L} W_2^2(\langle\theta_l, a\rangle,
+              \langle\theta_l, b\rangle)\Bigr)^{1/2}
+
+    over `projections` = L random directions on the unit sphere. Sizes (n, *shape) and (m, *shape)
+    may differ: the quantile functions are compared exactly, where either of them jumps.
+    """
+    a, b = _two_samples(a, b)
+    count = _validate.integer("projections", projections, minimum=1)
+    directions = torch.randn(a.shape[1], count, generator=_generator(seed), dtype=torch.float64)
+    directions = (directions / directions.norm(dim=0)).to(a)
+    a, b = (a @ directions).sort(dim=0)[0], (b @ directions).sort(dim=0)[0]
+    # Both quantile functions are constant between consecutive multiples of 1/n and 1/m.
+    n, m = len(a), len(b)
+    jumps = torch.cat([torch.arange(1, n + 1) * m, torch.arange(1, m + 1) * n]).unique()
+    ends = torch.cat([jumps.new_zeros(1), jumps])
+    widths = ends.diff().to(a) / (n * m)
+    left = ends[:-1].to(a.device)
+    squares = (a[left // m] - b[left // n]).square().mean(1)
+    return float((widths * squares).sum().sqrt())
+
+
+def energy_test(a: Tensor, b: Tensor, *, permutations: int = 199, seed: int = 0) -> EnergyTest:
+    r"""Test whether two samples come from one law, by their energy distance.
+
+    .. math:: \frac{nm}{n+m}\bigl(2\,\overline{\lVert a_i - b_j\rVert}
+              - \overline{\lVert a_i - a_j\rVert} - \overline{\lVert b_i - b_j\rVert}\bigr)
+
+    The p-value counts relabellings of the pooled sample with a statistic at least as large:
+    (1 + #) / (1 + permutations), so under the null P(p <= u) <= u exactly. Every law but the same
+    one is told apart as n, m grow. Memory and time grow like (n + m)².
+    """
+    a, b = _two_samples(a, b)
+    count = _validate.integer("permutations", permutations, minimum=1)
+    n, m = len(a), len(b)
+    pooled = torch.cat([a, b])
+    distances = torch.cdist(pooled, pooled, compute_mode="donot_use_mm_for_euclid_dist")
+    # One column of labels for each relabelling, 1/n on one side and -1/m on the other;
+    # the energy distance of a relabelling is then the quadratic form -labels' distances labels.
+    order = torch.rand(count, n + m, generator=_generator(seed)).argsort(1)
+    order = torch.cat([torch.arange(n + m)[None], order]).to(a.device)
+    labels = torch.where(order < n, 1 / n, -1 / m).to(a).T
+    energies = -(labels * (distances @ labels)).sum(0) * (n * m / (n + m))
+    observed = energies[0]
+    # Equal statistics differ by rounding: a relative 1e-9 is a tie.
+    ties = int((energies[1:] >= observed - 1e-9 * observed.abs()).sum())
+    return EnergyTest(float(observed), (1 + ties) / (1 + count))
+
+
+def _nearest(samples: Tensor, train: Tensor, k: int, modulo: None) -> tuple[Tensor, Tensor]:
+    """Distances and indices (n, k) of the k nearest training points, nearest first."""
+    if modulo is not None:
+        raise ValueError(f"modulo must be None (groups are not implemented yet), got {modulo!r}")
+    train = _validate.dataset(train, "train")
+    samples = _validate.noisy(
+        torch.as_tensor(samples), train.shape[1:], train.device, "samples"
+    ).detach()
+    if len(train) < k:
+        raise ValueError(f"train must hold at least {k} examples, got {len(train)}")
+    points, y = Points(train.flatten(1)), samples.flatten(1)
+    distances = torch.empty(len(y), k, dtype=y.dtype, device=y.device)
+    indices = torch.empty(len(y), k, dtype=torch.long, device=y.device)
+    for part in slices(len(y), 1, ROWS):
+        distances[part], indices[part] = _nearest_block(points, y[part], k)
+    return distances, indices
+
+
+def _nearest_block(points: Points, y: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    near = points.near(y, torch.zeros(len(y), device=y.device), LIMIT, rank=k)
+    squares = points.squared_distances(y, near.rows, near.columns)
+    # Sort by query, then distance, then index; the shortlist comes with indices ascending.
+    order = squares.argsort(stable=True)
+    order = order[near.rows[order].argsort(stable=True)]
+    counts = near.rows.bincount(minlength=len(y))
+    first = (counts.cumsum(0) - counts)[~near.crowded, None] + torch.arange(k, device=y.device)
+    chosen = order[first]
+    distances, indices = y.new_empty(len(y), k), near.rows.new_empty(len(y), k)
+    distances[~near.crowded] = squares[chosen].sqrt().to(y.dtype)
+    indices[~near.crowded] = near.columns[chosen]
+    every = torch.arange(len(points.x), device=y.device)
+    for row in near.crowded.nonzero():  # many points at nearly one distance: compare them all
+        squares, order = points.squared_distances(y, row.expand_as(every), every).sort(stable=True)
+        distances[row], indices[row] = squares[:k].sqrt().to(y.dtype), order[:k]
+    return distances, indices
+
+
+def _two_samples(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    a, b = _validate.dataset(a, "a").double(), _validate.dataset(b, "b").double()
+    if a.shape[1:] != b.shape[1:] or a.device != b.device:
+        raise ValueError(
+            f"a and b must hold examples of one shape on one device, got {tuple(a.shape)} on "
+            f"{a.device} and {tuple(b.shape)} on {b.device}"
+        )
+    return a.flatten(1), b.flatten(1)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(_validate.integer("seed", seed))
