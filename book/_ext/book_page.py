@@ -18,7 +18,7 @@ def footer(record: dict) -> str:
         f"source {record['source_hash'][:10]}",
     ]
     text = html.escape(" · ".join(facts))
-    return f'<p class="book-provenance"><small>This page was executed by the build: {text}.</small></p>'
+    return f'<p class="book-provenance"><small>How this page was run: {text}.</small></p>'
 
 
 def add_footer(app, pagename, templatename, context, doctree):

@@ -154,9 +154,8 @@ def execute(tree: Tree, profile: str, seed: int = 0, jobs: int | None = None) ->
     keys = {name: chapter_key(tree, name, profile, seed, common) for name in chapters}
     stale = [name for name in chapters if not is_fresh(tree, name, profile, keys[name])]
     jobs = jobs or min(2, os.cpu_count() or 1)
-    say(
-        f"chapters: {len(stale)} to run, {len(chapters) - len(stale)} up to date (profile {profile})"
-    )
+    fresh = len(chapters) - len(stale)
+    say(f"chapters: {len(stale)} to run, {fresh} up to date (profile {profile})")
     if stale:
         tree.build.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="running-", dir=tree.build) as folder:
