@@ -4,7 +4,6 @@ Samples are tensors (n, *shape); a distance is Euclidean over all the entries of
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch

@@ -66,6 +66,8 @@ def steps(
     levels = _validate.schedule(sigmas)
     knobs = knobs or Knobs()
     y = _validate.finite("noise", noise)
+    if not y.is_floating_point():
+        raise ValueError(f"noise must have a floating dtype, got {y.dtype}")
     generator = torch.Generator().manual_seed(_validate.integer("seed", seed))
 
     def fresh(scale: float) -> Tensor | float:
