@@ -3,10 +3,10 @@
 p(i|y) = softmax_i(−|y − x_i|²/2σ²). Each query takes the cheapest route that is accurate for it:
 
 * `streamed`: an online softmax over tiles of all points, two matrix products in all;
-* `listed`: where σ is so small that the rounding of float32 scores could be felt, one product
-  finds the few points that matter, and float64 differences weigh them;
-* `mended`: where σ is small and many points matter, a stream whose heaviest weights are then
-  replaced by float64 ones; what that cannot mend is streamed in float64.
+* `mended`: where the rounding of float32 scores begins to be felt, the same stream, whose heaviest
+  weights are then replaced by float64 ones;
+* `listed`: where σ is smaller still, one product finds the few points that matter, and float64
+  differences weigh them. Where those are many after all, the stream runs in float64.
 """
 
 import math
@@ -21,7 +21,9 @@ from .._points import Points, Shortlist, slices
 ROWS = 512  # queries handled at once
 FLOOR = -80.0  # logits are clamped here: exp of a float32 that underflows is 10 to 28 times slower
 FELT = 6e-3  # bound on the error of a logit from which it could be felt (see Points.rounding)
+SPARSE = 0.7  # below this share of points in sight, gathering them first is faster
 LIMIT = 256  # points per query that are weighed in float64
+MENDED = 5  # `mended` is tried up to MENDED · FELT
 HEAVY = 8.0  # weights above exp(−HEAVY) of the largest are heavy
 
 
@@ -53,21 +55,27 @@ def _block(out: Tensor, points: Points, y: Tensor, sigma: Tensor, moment: Moment
             out[rows] = mean.to(out.dtype)
 
     felt = points.rounding(y) / sigma**2
-    stream((felt <= FELT).nonzero()[:, 0], y.dtype)
-    rows = (~(felt <= FELT)).nonzero()[:, 0]
-    if not len(rows):
-        return
-    # Points beyond this reach weigh less, all together, than the digits of y can show.
-    digits = 36 if y.dtype == torch.float64 else 16
-    reach = (math.log(len(points.x)) + digits) * sigma[rows] ** 2
-    near = points.near(y[rows], reach, LIMIT)
-    few, many = rows[~near.crowded], rows[near.crowded]
-    exact = listed(points, y[rows], sigma[rows], near, _pick(moment, rows))
-    out[few] = exact[~near.crowded].to(out.dtype)
-    if len(many) and y.dtype == torch.float32 and moment is None:
-        out[many], light = mended(points, y[many], sigma[many])
-        many = many[light * felt[many] > FELT]
-    stream(many, torch.float64)
+    left = torch.arange(len(y), device=y.device)
+    plain = felt <= FELT
+    stream(left[plain], y.dtype)
+    left = left[~plain]
+    if y.dtype == torch.float32 and moment is None:
+        close = left[felt[left] <= MENDED * FELT]
+        if len(close):
+            out[close], unmended = mended(points, y[close], sigma[close])
+            failed = close[~(unmended * felt[close] <= FELT)]
+            left = torch.cat([left[felt[left] > MENDED * FELT], failed])
+    if len(left):
+        reach = _negligible(points, y.dtype) * sigma[left] ** 2
+        near = points.near(y[left], reach, LIMIT)
+        exact = listed(points, y[left], sigma[left], near, _pick(moment, left))
+        out[left] = exact.to(out.dtype)
+        stream(left[near.crowded], torch.float64)
+
+
+def _negligible(points: Points, dtype: torch.dtype) -> float:
+    """Weights below exp(−this) of the largest are, all together, below the precision of dtype."""
+    return math.log(len(points.x)) + (36 if dtype == torch.float64 else 16)
 
 
 def streamed(
@@ -100,14 +108,18 @@ def _online(
     precision = (sigma**-2.0).clamp(1e-30, 1e30).to(dtype)[:, None]
     best = torch.full_like(precision, torch.finfo(dtype).min)
     total, first = torch.zeros_like(best), torch.zeros_like(best)
-    summed = torch.zeros_like(query)
+    summed, floor = torch.zeros_like(query), -_negligible(points, dtype)
     with float32_matmul(y.device):
         for start, x, bias in points.tiles(len(y), dtype):
             scores = torch.addmm(bias, query, x.T)  # (n, t)
             if watch is not None:
                 watch.add(scores, start)
             top = torch.maximum(best, scores.amax(1, keepdim=True))
-            weights = scores.sub_(top).mul_(precision).clamp_(min=FLOOR).exp_()
+            logits = scores.sub_(top).mul_(precision)
+            seen = (logits.amax(0) > floor).nonzero()[:, 0]
+            if len(seen) < SPARSE * len(x):  # most points are out of every query's sight
+                logits, x = logits[:, seen], x[seen]
+            weights = logits.clamp_(min=FLOOR).exp_()
             shrink = (best - top).mul_(precision).clamp_(min=FLOOR).exp_()
             best = top
             total.mul_(shrink).add_(weights.sum(1, keepdim=True))
@@ -138,7 +150,7 @@ def listed(
 def mended(points: Points, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """E[x|y] by a float32 stream whose heavy weights are replaced by float64 ones.
 
-    Also returns the share (n,) of the weight that was not replaced.
+    Also returns the share (n,) of weight that was not replaced.
     """
     pairs = Shortlist(HEAVY * sigma**2, LIMIT)
     total, summed = _online(points, y, sigma, torch.float32, watch=pairs)
