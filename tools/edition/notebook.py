@@ -1,0 +1,151 @@
+"""A chapter's Jupyter edition as a notebook: cells, badge, set-up, metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import jupytext
+import nbformat
+import yaml
+
+from .bibliography import Bibliography
+from .inline import Inline
+from .numbers import Chapter, Numbering
+from .render import Renderer
+
+SETUP = """\
+#@title Set-up: installs the book's small package where it is missing (Colab); else does nothing
+import importlib.util, subprocess, sys
+
+if importlib.util.find_spec("diffusion_creativity") is None:
+    source = "git+{repository}"
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "--no-deps", source])
+"""
+BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{path}/blob/{branch}/notebooks/{chapter}.ipynb)"
+    " · [this page on the book's site]({site}notebooks/{chapter}.html)"
+)
+FOLDED_TAGS = {"hide-input", "hide-cell"}
+
+
+@dataclass
+class Book:
+    """What all chapters share: settings, references, numbers."""
+
+    root: Path
+    chapters: list[str]
+
+    def __post_init__(self):
+        settings = yaml.safe_load((self.root / "_config.yml").read_text())
+        self.repository = settings["repository"]["url"]
+        self.branch = settings["repository"]["branch"]
+        self.site = settings["html"]["baseurl"]
+        tex = settings["sphinx"]["config"].get("mathjax3_config", {}).get("tex", {})
+        self.macros = tex.get("macros", {})
+        self.bibliography = Bibliography(self.root / "book" / "references.bib")
+        self.sources = {
+            name: jupytext.read(self.root / "notebooks" / f"{name}.py") for name in self.chapters
+        }
+        self.numbering = Numbering()
+        for index, (name, notebook) in enumerate(self.sources.items(), start=1):
+            chapter = Chapter(name, index)
+            for cell in notebook.cells:
+                self.numbering.read_cell(chapter, cell)
+
+    def page_link(self, target: str) -> tuple[str, str]:
+        """Title and address of a page named in {doc}."""
+        page = re.sub(r"\.(md|py|ipynb)$", "", target.split("/")[-1])
+        if page in self.sources:
+            return title_of(self.sources[page].cells[0].source), f"{page}.ipynb"
+        if target.strip("/.").startswith("api"):
+            return "the API pages", f"{self.site}api/diffusion_creativity/index.html"
+        path = self.root / "book" / f"{page}.md"
+        if not path.exists():
+            raise ValueError(f"{{doc}} names {target!r}, which is no page of the book")
+        return title_of(path.read_text()), f"{self.site}book/{page}.html"
+
+
+def title_of(markdown: str) -> str:
+    """First heading of a page."""
+    match = re.search(r"^#\s+(.+?)\s*$", markdown, re.MULTILINE)
+    return match[1] if match else "untitled"
+
+
+def with_badge(book: Book, name: str, markdown: str) -> str:
+    """Put the Colab badge below the title."""
+    path = book.repository.split("github.com/")[-1]
+    badge = BADGE.format(path=path, branch=book.branch, chapter=name, site=book.site)
+    title, _, rest = markdown.partition("\n")
+    return f"{title}\n\n{badge}\n{rest}"
+
+
+def code_cell(cell):
+    """A code cell without outputs, folded where the site hides its input."""
+    new = nbformat.v4.new_code_cell(cell.source)
+    if tags := cell.metadata.get("tags", []):
+        new.metadata["tags"] = list(tags)
+    if FOLDED_TAGS.intersection(tags):
+        new.metadata["jupyter"] = {"source_hidden": True}
+    return new
+
+
+def convert_cell(cell, renderer: Renderer, in_solution: bool) -> list:
+    """The cells that one source cell becomes."""
+    if cell.cell_type == "markdown":
+        text = renderer.text(cell.source)
+        return [nbformat.v4.new_markdown_cell(text)] if text else []
+    new = code_cell(cell)
+    if in_solution:
+        new.metadata["jupyter"] = {"source_hidden": True}
+    caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
+    if not caption:
+        return [new]
+    below = renderer.caption(renderer.inline(" ".join(caption.split())))
+    return [new, nbformat.v4.new_markdown_cell(below)]
+
+
+def name_cells(cells: list) -> None:
+    """Give cells names that follow from their content, so that a diff shows what changed."""
+    seen: set[str] = set()
+    for cell in cells:
+        salt = 0
+        while not salt or cell["id"] in seen:
+            content = f"{cell.cell_type}:{salt}:{cell.source}"
+            cell["id"] = hashlib.sha256(content.encode()).hexdigest()[:12]
+            salt += 1
+        seen.add(cell["id"])
+
+
+def edition(book: Book, name: str) -> str:
+    """The Jupyter edition of a chapter, as the text of its .ipynb file."""
+    chapter = Chapter(name, book.chapters.index(name) + 1)
+    inline = Inline(name, book.numbering, book.bibliography, book.macros, book.page_link)
+    renderer = Renderer(chapter, inline)
+    setup = nbformat.v4.new_code_cell(SETUP.format(repository=book.repository).rstrip())
+    setup.metadata.update(cellView="form", tags=["setup"], jupyter={"source_hidden": True})
+    cells, in_solution = [setup], False
+    for index, cell in enumerate(book.sources[name].cells):
+        try:
+            cells += convert_cell(cell, renderer, in_solution)
+        except ValueError as error:
+            first = cell.source.strip().splitlines()[0]
+            raise ValueError(
+                f"notebooks/{name}.py, cell {index + 1} ({first!r}): {error}"
+            ) from None
+        starts, ends = (cell.source.rfind(f"{{solution-{what}}}") for what in ("start", "end"))
+        if cell.cell_type == "markdown" and starts != ends:
+            in_solution = starts > ends
+    cells[1].source = with_badge(book, name, cells[1].source)
+    name_cells(cells)
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata = {
+        "colab": {"provenance": [], "toc_visible": True},
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"

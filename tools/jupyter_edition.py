@@ -1,0 +1,45 @@
+"""Write the Jupyter edition of every chapter: ``python tools/jupyter_edition.py [--check]``.
+
+The source ``notebooks/NN_topic.py`` speaks MyST; the edition ``notebooks/NN_topic.ipynb`` says the
+same in plain Markdown, with the site's numbers, for Colab, JupyterLab and GitHub.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from bookbuild.tree import Tree
+from edition.notebook import Book, edition
+
+
+def editions(tree: Tree) -> dict[Path, str]:
+    """Path and text of every edition."""
+    book = Book(tree.root, tree.chapters())
+    return {
+        tree.root / "notebooks" / f"{name}.ipynb": edition(book, name) for name in book.chapters
+    }
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if out of step")
+    options = parser.parse_args()
+    try:
+        texts = editions(Tree())
+    except ValueError as error:
+        sys.exit(str(error))
+    stale = [p for p, text in texts.items() if not p.exists() or p.read_text() != text]
+    for path in stale:
+        print(f"{'out of step' if options.check else 'written'}: notebooks/{path.name}")
+        if not options.check:
+            path.write_text(texts[path])
+    return 1 if stale and options.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
