@@ -130,7 +130,7 @@ def energy_test(a: Tensor, b: Tensor, *, permutations: int = 199, seed: int = 0)
     # the energy distance of a relabelling is then the quadratic form -labels' distances labels.
     order = torch.rand(count, n + m, generator=_generator(seed)).argsort(1)
     order = torch.cat([torch.arange(n + m)[None], order]).to(a.device)
-    labels = torch.where(order < n, 1 / n, -1 / m).to(a).T
+    labels = torch.where(order < n, a.new_tensor(1 / n), a.new_tensor(-1 / m)).T
     energies = -(labels * (distances @ labels)).sum(0) * (n * m / (n + m))
     observed = energies[0]
     # Equal statistics differ by rounding: a relative 1e-9 is a tie.

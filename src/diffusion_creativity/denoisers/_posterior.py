@@ -6,7 +6,8 @@ p(i|y) = softmax_i(−|y − x_i|²/2σ²). Each query takes the cheapest route 
 * `mended`: where the rounding of float32 scores begins to be felt, the same stream, whose heaviest
   weights are then replaced by float64 ones;
 * `listed`: where σ is smaller still, one product finds the few points that matter, and float64
-  differences weigh them. Where those are many after all, the stream runs in float64.
+  differences weigh them. Where those are many after all, the stream runs in float64, and
+  where even that could be felt (hundreds of points tie at σ near 0) all points are listed.
 """
 
 import math
@@ -68,9 +69,16 @@ def _block(out: Tensor, points: Points, y: Tensor, sigma: Tensor, moment: Moment
     if len(left):
         reach = _negligible(points, y.dtype) * sigma[left] ** 2
         near = points.near(y[left], reach, LIMIT)
-        exact = listed(points, y[left], sigma[left], near, _pick(moment, left))
-        out[left] = exact.to(out.dtype)
-        stream(left[near.crowded], torch.float64)
+        pairs = near.rows, near.columns
+        out[left] = listed(points, y[left], sigma[left], *pairs, _pick(moment, left)).to(out.dtype)
+        left = left[near.crowded]
+        fine = felt[left] * 2.0**-29 <= FELT  # float64 has 29 bits more
+        stream(left[fine], torch.float64)
+        everything = torch.arange(len(points.x), device=y.device)
+        for row in left[~fine, None]:  # hundreds of points at the same distance
+            pairs = torch.zeros_like(everything), everything
+            exact = listed(points, y[row], sigma[row], *pairs, _pick(moment, row))
+            out[row] = exact.to(out.dtype)
 
 
 def _negligible(points: Points, dtype: torch.dtype) -> float:
@@ -105,7 +113,7 @@ def _online(
     With `tilt` = (v, c): Σw, Σw·t and Σw·t·x, where t = v·x + c. `watch` sees all scores.
     """
     query = points.centre(y, dtype)
-    precision = (sigma**-2.0).clamp(1e-30, 1e30).to(dtype)[:, None]
+    precision = (sigma**-2.0).clamp(torch.finfo(dtype).tiny, 1e30).to(dtype)[:, None]
     best = torch.full_like(precision, torch.finfo(dtype).min)
     total, first = torch.zeros_like(best), torch.zeros_like(best)
     summed, floor = torch.zeros_like(query), -_negligible(points, dtype)
@@ -131,19 +139,23 @@ def _online(
 
 
 def listed(
-    points: Points, y: Tensor, sigma: Tensor, pairs: Shortlist, moment: Moment | None = None
+    points: Points,
+    y: Tensor,
+    sigma: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    moment: Moment | None = None,
 ) -> Tensor:
-    """Expectation over the listed pairs only, in float64; sigma = 0 shares among the nearest."""
-    weights = _weigh(points, y, sigma, pairs)
-    weights /= _total(pairs, weights)[pairs.rows]
+    """Expectation over pairs (query, point), in float64; sigma = 0 shares among the nearest."""
+    weights = _weigh(points, y, sigma, rows, columns)
+    weights /= torch.zeros_like(sigma).index_add_(0, rows, weights)[rows]
     out = torch.zeros_like(y, dtype=torch.float64)
     for part in slices(len(weights), y.shape[1]):
-        rows, x = pairs.rows[part], points.x[pairs.columns[part]].double()
-        weight = weights[part, None]
+        row, x, weight = rows[part], points.x[columns[part]].double(), weights[part, None]
         if moment is not None:
-            x -= moment.mean[rows]
-            weight = weight * (x * moment.direction[rows]).sum(1, keepdim=True)
-        out.index_add_(0, rows, weight * x)
+            x -= moment.mean[row]
+            weight = weight * (x * moment.direction[row]).sum(1, keepdim=True)
+        out.index_add_(0, row, weight * x)
     return out
 
 
@@ -152,28 +164,24 @@ def mended(points: Points, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
 
     Also returns the share (n,) of weight that was not replaced.
     """
-    pairs = Shortlist(HEAVY * sigma**2, LIMIT)
-    total, summed = _online(points, y, sigma, torch.float32, watch=pairs)
-    pairs.prune()
-    weights = _weigh(points, y, sigma, pairs)
-    rough = torch.exp((pairs.scores - pairs.top[pairs.rows, 0]) / sigma[pairs.rows] ** 2)
-    change = weights - rough
-    total, summed = total[:, 0] + _total(pairs, change), summed.double()
-    for part in slices(len(change), y.shape[1]):
-        x = points.centred[pairs.columns[part]] * change[part, None]
-        summed.index_add_(0, pairs.rows[part], x)
+    heavy = Shortlist(HEAVY * sigma**2 + 2 * points.rounding(y), LIMIT)
+    total, summed = _online(points, y, sigma, torch.float32, watch=heavy)
+    rows, columns = heavy.prune().rows, heavy.columns
+    weights = _weigh(points, y, sigma, rows, columns)
+    rough = torch.exp((heavy.scores - heavy.top[rows, 0]) / sigma[rows] ** 2)
+    total, summed = total[:, 0].double(), summed.double()
+    total.index_add_(0, rows, weights - rough)
+    for part in slices(len(rows), y.shape[1]):
+        change = (weights - rough)[part, None] * points.centred[columns[part]]
+        summed.index_add_(0, rows[part], change)
     mean = summed / total[:, None] + points.mean
-    return mean.to(y.dtype), 1 - _total(pairs, weights) / total
+    replaced = torch.zeros_like(total).index_add_(0, rows, weights) / total
+    return mean.to(y.dtype), 1 - replaced
 
 
-def _weigh(points: Points, y: Tensor, sigma: Tensor, pairs: Shortlist) -> Tensor:
+def _weigh(points: Points, y: Tensor, sigma: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Float64 weights of pairs, relative to the query's nearest point."""
-    distances = points.squared_distances(y, pairs.rows, pairs.columns)
-    nearest = torch.full_like(sigma, torch.inf).scatter_reduce_(0, pairs.rows, distances, "amin")
-    gap = distances - nearest[pairs.rows]
-    return torch.where(gap == 0, 1.0, torch.exp(-gap / (2 * sigma[pairs.rows] ** 2)))
-
-
-def _total(pairs: Shortlist, weights: Tensor) -> Tensor:
-    out = torch.zeros(len(pairs.top), dtype=torch.float64, device=weights.device)
-    return out.index_add_(0, pairs.rows, weights)
+    distances = points.squared_distances(y, rows, columns)
+    nearest = torch.full_like(sigma, torch.inf).scatter_reduce_(0, rows, distances, "amin")
+    gap = distances - nearest[rows]
+    return torch.where(gap == 0, 1.0, torch.exp(-gap / (2 * sigma[rows] ** 2)))
