@@ -10,7 +10,7 @@ import torch
 from diffusion_creativity import runtime, style
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
+import matplotlib.pyplot as plt
 
 
 def test_start_seeds_every_generator(capsys):

@@ -1,5 +1,6 @@
 """Samplers against independent implementations of the published algorithms."""
 
+import itertools
 import math
 
 import pytest
@@ -27,7 +28,7 @@ def ddim_vp(y, sigmas):
     """DDIM with eta = 0 in the variance-preserving form [Song et al. 2021, eq. 12]."""
     share = 1 / (1 + sigmas**2)
     x_t = y * share[0].sqrt()
-    for a, b in zip(share[:-1], share[1:], strict=True):
+    for a, b in itertools.pairwise(share):
         x0 = denoise(x_t / a.sqrt(), ((1 - a) / a).sqrt())
         eps = (x_t - a.sqrt() * x0) / (1 - a).sqrt()
         x_t = b.sqrt() * x0 + (1 - b).sqrt() * eps
@@ -36,7 +37,7 @@ def ddim_vp(y, sigmas):
 
 def heun_edm(y, sigmas):
     """Algorithm 1 of Karras et al. 2022."""
-    for a, b in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for a, b in itertools.pairwise(sigmas):
         d = (y - denoise(y, a)) / a
         moved = y + (b - a) * d
         if b > 0:
