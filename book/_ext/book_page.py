@@ -1,4 +1,4 @@
-"""Sphinx extension of this book: how a chapter was run, at its foot; plain signs in docstrings."""
+"""Sphinx extension of this book: how a chapter was run, at its foot; pages that axe-core passes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import html
 import json
 import re
 from pathlib import Path
+
+# What the theme and the bibliography write that a screen reader stumbles over, and what instead.
+REPAIRS = [
+    # A button that shows the word Search and a shortcut is named by what it shows.
+    (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
+    # The icons inside the colour switch are decoration; the button has a name.
+    (r'(<i class="theme-switch [^>]*?)title="[^"]*"', r'\1aria-hidden="true"'),
+    (r"<summary>(<span class=\"toctree-toggle\")", r'<summary aria-label="Pages below">\1'),
+    # Back links are no list items, so their parent is no list.
+    (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+]
 
 
 def footer(record: dict) -> str:
@@ -36,10 +47,24 @@ def plain_signs(app, what, name, obj, options, lines):
         lines[index] = re.sub(r"\|(\w+)\|", r"\\|\1\\|", line)
 
 
+def repair(app, exception):
+    """Apply the repairs to every page that was written."""
+    if exception or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        mended = text
+        for pattern, replacement in REPAIRS:
+            mended = re.sub(pattern, replacement, mended)
+        if mended != text:
+            path.write_text(mended, encoding="utf-8")
+
+
 def setup(app):
     """Register with Sphinx."""
     app.connect("autodoc-process-docstring", plain_signs, priority=100)
     # Jupyter Book always sets this option, with or without the extension that defines it.
     app.add_config_value("comments_config", {}, "html")
     app.connect("html-page-context", add_footer)
+    app.connect("build-finished", repair)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -88,10 +88,7 @@ class Inline:
         """Fig. 3.1, or a number in the words given: {numref}`Figure %s <fig-x>`."""
         text, label = split_title(body)
         entry = self.entry(label)
-        if entry.kind == "section":
-            name = f"Section {entry.number}"
-        else:
-            name = entry.name
+        name = f"Section {entry.number}" if entry.kind == "section" else entry.name
         if text != label:
             name = text.replace("%s", entry.number).replace("{number}", entry.number)
         return self.linked(name, entry)

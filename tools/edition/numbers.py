@@ -1,4 +1,4 @@
-"""The numbers of theorems, exercises, equations, figures and sections, counted as the site counts."""
+"""Numbers of theorems, exercises, equations, figures and sections, counted as the site counts."""
 
 from __future__ import annotations
 
