@@ -21,9 +21,10 @@
 #
 # ```{admonition} This chapter
 # :class: tip
-# - **You will learn** why the posterior mean is the best denoiser, what Tweedie's formula says, where
-#   the probability-flow ODE comes from, why DDIM is its Euler step, what Heun's step and fresh noise
-#   change, and that the variance-preserving and variance-exploding forms are one process.
+# - **You will learn** why the posterior mean is the best denoiser, what Tweedie's formula says,
+#   where the probability-flow ODE comes from, why DDIM is its Euler step, what Heun's step and
+#   fresh noise change, and that the variance-preserving and variance-exploding forms are one
+#   process.
 # - **Time** 45 minutes, exercises 45 minutes more. **Prerequisites** multivariate Gaussians,
 #   conditional expectation, the gradient and the Laplacian; {doc}`01_first_samples` helps.
 # ```
@@ -54,8 +55,8 @@ C = dc.style.COLORS
 # $\sigma$, and shows us only the noisy value $y$. Drag $y$ in either picture, then change $\sigma$.
 #
 # Watch three things. At large $\sigma$ the best guess hardly depends on $y$. At small $\sigma$ it
-# snaps to the nearest bump. And the blue arrow, from $y$ to the best guess, always points uphill
-# on the grey density.
+# snaps to the nearest bump. And the blue arrow, from $y$ to the best guess, always points uphill on
+# the grey density.
 
 # %%
 from diffusion_creativity.widgets import Choice, Explorer, Panel, Slider, marks
@@ -64,13 +65,13 @@ centres, width = [-1.1, 0.4, 1.0], 0.1
 Explorer.formula("posterior_1d", data={"points": centres, "variance": width**2})
 
 # %% [markdown]
-# The arrow is no accident. By the end of {ref}`sec-tweedie` we can compute it from the grey
-# density alone.
+# The arrow is no accident. By the end of {ref}`sec-tweedie` we can compute it from the grey density
+# alone.
 #
 # ## The forward process
 #
-# Let $x \in \R^d$ be a clean image drawn from the data's law $p_0$. The noisy image at **noise level**
-# $\sigma$ is
+# Let $x \in \R^d$ be a clean image drawn from the data's law $p_0$. The noisy image at **noise
+# level** $\sigma$ is
 #
 # ```{math}
 # :label: eq-forward
@@ -78,9 +79,9 @@ Explorer.formula("posterior_1d", data={"points": centres, "variance": width**2})
 # ```
 #
 # Its density is $p_0$ blurred by a Gaussian of width $\sigma$, written
-# $p_\sigma = p_0 * \normal(0, \sigma^2 I)$. At $\sigma = 0$ it is the data. At very large $\sigma$ it is
-# a Gaussian in which the data is a negligible detail. {numref}`fig-forward` shows both views; each
-# picture is divided by $\sqrt{1 + \sigma^2}$ so that noise does not run off the page.
+# $p_\sigma = p_0 * \normal(0, \sigma^2 I)$. At $\sigma = 0$ it is the data. At very large $\sigma$
+# it is a Gaussian in which the data is a negligible detail. {numref}`fig-forward` shows both views;
+# each picture is divided by $\sqrt{1 + \sigma^2}$ so that noise does not run off the page.
 
 # %% mystnb={"image": {"alt": "Six noisy versions of one handwritten digit above six densities on a line. From left to right the noise level grows from 0 to 10: the digit fades into noise and three separate bumps merge into one bell curve."}, "figure": {"caption": "The forward process at six noise levels: one digit (top) and the density of the one-dimensional data (bottom), both divided by √(1 + σ²).", "name": "fig-forward"}} tags=["hide-input"]
 digit = dc.data.load("digits").x[3]  # (1, 8, 8)
@@ -89,7 +90,9 @@ grid = np.linspace(-2.6, 2.6, 400)
 figure, axes = plt.subplots(2, 6, figsize=(7.2, 2.7))
 for (top, bottom), sigma in zip(axes.T, (0.0, 0.15, 0.4, 1.0, 3.0, 10.0), strict=True):
     scale = math.sqrt(1 + sigma**2)
-    dc.style.image_grid(((digit + sigma * fixed_noise) / scale)[None], ax=top, title=f"σ = {sigma:g}")
+    dc.style.image_grid(
+        ((digit + sigma * fixed_noise) / scale)[None], ax=top, title=f"σ = {sigma:g}"
+    )
     spread = math.hypot(width, sigma)
     density = stats.norm.pdf(scale * grid[:, None], centres, spread).mean(1)
     bottom.fill_between(grid, density / density.max(), color=C["noise"], alpha=0.4)
@@ -101,7 +104,8 @@ plt.show()
 # %% [markdown]
 # We write the one-dimensional data once, with everything that later sections need: its blurred
 # log-density, its distribution function, and its best denoiser. All are closed-form because a
-# Gaussian bump of variance $s^2$ blurred with $\sigma$ is a Gaussian bump of variance $s^2 + \sigma^2$.
+# Gaussian bump of variance $s^2$ blurred with $\sigma$ is a Gaussian bump of variance
+# $s^2 + \sigma^2$.
 
 
 # %%
@@ -155,33 +159,35 @@ rng = torch.Generator().manual_seed(seed)
 # %% [markdown]
 # ## The best denoiser is the posterior mean
 #
-# A denoiser is a function $D$ that gets $y$ and returns a guess $\hat x = D(y)$ of $x$. We score it by its
-# mean squared error, the **denoising loss** $\E\norm{x - D(y)}^2$. Many values of $x$ may have led to the
-# same $y$; the loss asks for one answer. Which one is best?
+# A denoiser is a function $D$ that gets $y$ and returns a guess $\hat x = D(y)$ of $x$. We score it
+# by its mean squared error, the **denoising loss** $\E\norm{x - D(y)}^2$. Many values of $x$ may
+# have led to the same $y$; the loss asks for one answer. Which one is best?
 #
 # ```{prf:theorem} The posterior mean is the best denoiser
 # :label: thm-mmse
 # Let $\E\norm{x}^2 < \infty$ and $D_\sigma(y) = \E[x \mid y]$. For every function $D$ with
 # $\E\norm{D(y)}^2 < \infty$,
 # $$\E\norm{x - D(y)}^2 = \E\norm{x - D_\sigma(y)}^2 + \E\norm{D_\sigma(y) - D(y)}^2 .$$
-# So $D_\sigma$ has the least loss, $\E \tr \Cov(x \mid y)$, and every other denoiser pays for its squared
-# distance from it.
+# So $D_\sigma$ has the least loss, $\E \tr \Cov(x \mid y)$, and every other denoiser pays for its
+# squared distance from it.
 # ```
 #
 # ```{prf:proof}
 # Write $x - D = (x - D_\sigma) + (D_\sigma - D)$ and expand the square. The cross term is
-# $2\,\E\,(x - D_\sigma(y))\cdot g(y)$ with $g = D_\sigma - D$. Condition on $y$ first: $g(y)$ is then a constant, and
-# $\E[x - D_\sigma(y) \mid y] = 0$ by the definition of $D_\sigma$. The cross term is zero. The least loss is
-# $\E\,\E[\norm{x - D_\sigma(y)}^2 \mid y]$, the mean of the posterior variances.
+# $2\,\E\,(x - D_\sigma(y))\cdot g(y)$ with $g = D_\sigma - D$. Condition on $y$ first: $g(y)$ is
+# then a constant, and $\E[x - D_\sigma(y) \mid y] = 0$ by the definition of $D_\sigma$. The cross
+# term is zero. The least loss is $\E\,\E[\norm{x - D_\sigma(y)}^2 \mid y]$, the mean of the
+# posterior variances.
 # ```
 #
-# The proof says more than "best": the loss is a parabola around $D_\sigma$ in every direction $g$, so that
-# training with squared error pulls any function towards the posterior mean, as far as its
+# The proof says more than "best": the loss is a parabola around $D_\sigma$ in every direction $g$,
+# so that training with squared error pulls any function towards the posterior mean, as far as its
 # architecture lets it come. The rest of the book is about that last clause.
 #
-# **Certificate.** Perturb the posterior mean by $\varepsilon g$ and measure the change of the loss on the same
-# draws. The theorem predicts an increase of exactly $\varepsilon^2\, \E\, g(y)^2$. As a control, perturb a denoiser
-# that is *not* optimal (the best straight line) towards the posterior mean: the loss must fall.
+# **Certificate.** Perturb the posterior mean by $\varepsilon g$ and measure the change of the loss
+# on the same draws. The theorem predicts an increase of exactly $\varepsilon^2\, \E\, g(y)^2$. As a
+# control, perturb a denoiser that is *not* optimal (the best straight line) towards the posterior
+# mean: the loss must fall.
 
 # %%
 n, sigma, eps = run.size(smoke=20_000, book=200_000), 0.5, 0.1
@@ -199,23 +205,17 @@ def change_of_loss(denoised, g):
 
 
 directions = {"constant": torch.ones_like(y), "linear": y, "wave": torch.sin(3 * y)}
-for g in directions.values():
+found = {}
+for name, g in directions.items():
     increase, error = change_of_loss(best, g)
     predicted = eps**2 * g.square().mean().item()
     assert abs(increase - predicted) < 4 * error  # fails by chance about once in 16,000
     assert increase - stats.norm.isf(0.001) * error > 0
+    found[f"den_loss_{name}"] = f"{increase:.4f} ± {2.58 * error:.4f}, predicted {predicted:.4f}"
 control, control_error = change_of_loss(line, best - line)
 assert control + stats.norm.isf(0.001) * control_error < 0
 dc.runtime.report(
-    **{
-        f"den_loss_{name}": "{:.5f} ± {:.5f}, predicted {:.5f}".format(
-            change_of_loss(best, g)[0],
-            stats.norm.isf(0.005) * change_of_loss(best, g)[1],
-            eps**2 * g.square().mean().item(),
-        )
-        for name, g in directions.items()
-    },
-    den_loss_control=f"{control:.5f} ± {stats.norm.isf(0.005) * control_error:.5f}",
+    **found, den_loss_control=f"{control:.4f} ± {2.58 * control_error:.4f}".replace("-", "−")
 )
 
 # %% [markdown]
@@ -226,34 +226,49 @@ dc.runtime.report(
 # (sec-tweedie)=
 # ## The score: a denoiser knows the slope of the log-density
 #
-# The **score** of the noisy data is the gradient $\nabla \log p_\sigma(y)$, the direction in which noisy data
-# becomes more likely fastest. Knowing it seems to need the density. It does not.
+# The **score** of the noisy data is the gradient $\nabla \log p_\sigma(y)$, the direction in which
+# noisy data becomes more likely fastest. Knowing it seems to need the density. It does not.
 #
 # ```{prf:theorem} Tweedie's formula, first and second order
 # :label: thm-tweedie
-# For every law $p_0$ of $x$ and every $\sigma > 0$, the density $p_\sigma$ is positive and smooth, and
+# For every law $p_0$ of $x$ and every $\sigma > 0$, the density $p_\sigma$ is positive and smooth,
+# and
 # $$D_\sigma(y) = y + \sigma^2\, \nabla \log p_\sigma(y),$$
-# $$\frac{\partial D_\sigma(y)}{\partial y} = \frac{\Cov(x \mid y)}{\sigma^2} = I + \sigma^2\, \nabla^2 \log p_\sigma(y).$$
+# $$
+# \frac{\partial D_\sigma(y)}{\partial y} = \frac{\Cov(x \mid y)}{\sigma^2}
+# = I + \sigma^2\, \nabla^2 \log p_\sigma(y).
+# $$
 # ```
 #
 # ```{prf:proof}
-# Let $\varphi(y - x)$ be the density of $\normal(0, \sigma^2 I)$ at $y - x$, so that $p_\sigma(y) = \E_x\, \varphi(y - x)$.
-# Derivatives of $\varphi$ are bounded, so we may differentiate inside the expectation, and
-# $\nabla_y\, \varphi(y - x) = \frac{x - y}{\sigma^2}\, \varphi(y - x)$. Dividing by $p_\sigma$ turns $\varphi(y - x)/p_\sigma(y)$ into the
-# weights of the posterior:
-# $$\nabla \log p_\sigma(y) = \frac{\E_x \frac{x - y}{\sigma^2} \varphi(y - x)}{p_\sigma(y)} = \frac{\E[x \mid y] - y}{\sigma^2}.$$
-# For the second line, a posterior weight $w = \varphi(y - x) / p_\sigma(y)$ has the logarithmic derivative
-# $\nabla_y \log w = \frac{x - y}{\sigma^2} - \frac{D_\sigma(y) - y}{\sigma^2} = \frac{x - D_\sigma(y)}{\sigma^2}$. Hence
-# $\partial D_\sigma / \partial y = \E[\,x\,(x - D_\sigma(y))^\top \mid y\,] / \sigma^2 = \Cov(x \mid y)/\sigma^2$. Differentiating the first
-# line of the theorem gives the other form.
+# Let $\varphi(y - x)$ be the density of $\normal(0, \sigma^2 I)$ at $y - x$, so that
+# $p_\sigma(y) = \E_x\, \varphi(y - x)$. Derivatives of $\varphi$ are bounded, so we may
+# differentiate inside the expectation, and
+# $\nabla_y\, \varphi(y - x) = \frac{x - y}{\sigma^2}\, \varphi(y - x)$. Dividing by $p_\sigma$
+# turns $\varphi(y - x)/p_\sigma(y)$ into the weights of the posterior:
+# $$
+# \nabla \log p_\sigma(y) = \frac{\E_x \frac{x - y}{\sigma^2} \varphi(y - x)}{p_\sigma(y)}
+# = \frac{\E[x \mid y] - y}{\sigma^2}.
+# $$
+# For the second line, a posterior weight $w = \varphi(y - x) / p_\sigma(y)$ has the logarithmic
+# derivative
+# $$
+# \nabla_y \log w = \frac{x - y}{\sigma^2} - \frac{D_\sigma(y) - y}{\sigma^2}
+# = \frac{x - D_\sigma(y)}{\sigma^2} .
+# $$
+# Multiply by $x w$ and average to get
+# $\partial D_\sigma / \partial y = \E[\,x\,(x - D_\sigma(y))^\top \mid y\,] / \sigma^2$, and
+# this is $\Cov(x \mid y)/\sigma^2$. Differentiating the first line of the theorem gives the other
+# form.
 # ```
 #
 # The first line is due to Miyasawa, and to Tweedie as reported by Robbins
-# {cite:p}`robbins1956empirical,miyasawa1961empirical,efron2011tweedie`. It is why "learning to denoise" and
-# "learning the score" are the same task {cite:p}`vincent2011connection`. The second line says that the
-# denoiser also knows its own uncertainty: where it reacts strongly to $y$, the posterior is wide. It
-# shows too that the Jacobian of a perfect denoiser is symmetric and has no negative eigenvalue. A
-# trained network need not obey this, and one can measure by how much it fails.
+# {cite:p}`robbins1956empirical,miyasawa1961empirical,efron2011tweedie`. It is why "learning to
+# denoise" and "learning the score" are the same task {cite:p}`vincent2011connection`. The second
+# line says that the denoiser also knows its own uncertainty: where it reacts strongly to $y$, the
+# posterior is wide. It shows too that the Jacobian of a perfect denoiser is symmetric and has no
+# negative eigenvalue. A trained network need not obey this, and one can measure by how much it
+# fails.
 #
 # **Certificate 1: by differentiation.** Autograd differentiates the log-density in double
 # precision, once and twice. Nothing about denoising enters.
@@ -274,9 +289,10 @@ assert gap_second < 1e-9
 
 # %% [markdown]
 # **Certificate 2: by regression.** Draw pairs $(x, y)$, sort them into bins by $y$, and compare the
-# mean of $x$ in each bin with the mean of $y + \sigma^2 \nabla \log p_\sigma(y)$; likewise the mean of the squared
-# error with $\sigma^2\,\partial D_\sigma / \partial y$. Each bin gives a standard normal deviation if the theorem holds, so the
-# sum of squares over the bins is χ². The control uses the wrong power, $y + \sigma\, \nabla \log p_\sigma(y)$.
+# mean of $x$ in each bin with the mean of $y + \sigma^2 \nabla \log p_\sigma(y)$; likewise the mean
+# of the squared error with $\sigma^2\,\partial D_\sigma / \partial y$. Each bin gives a standard
+# normal deviation if the theorem holds, so the sum of squares over the bins is χ². The control uses
+# the wrong power, $y + \sigma\, \nabla \log p_\sigma(y)$.
 
 
 # %%
@@ -326,20 +342,21 @@ plt.show()
 
 # %% [markdown]
 # Differentiation agrees with the posterior mean to {glue:text}`den_tweedie_gap`, and with the
-# posterior variance to a relative {glue:text}`den_tweedie_gap_second`. Regression finds nothing against
-# either line ($p$ = {glue:text}`den_tweedie_p` and {glue:text}`den_tweedie_p_second`). The wrong power of
-# $\sigma$ is rejected with $p$ {glue:text}`den_tweedie_p_control`.
+# posterior variance to a relative {glue:text}`den_tweedie_gap_second`. Regression finds nothing
+# against either line ($p$ = {glue:text}`den_tweedie_p` and {glue:text}`den_tweedie_p_second`). The
+# wrong power of $\sigma$ is rejected with $p$ {glue:text}`den_tweedie_p_control`.
 #
 # ## The flow from noise to data
 #
-# Think of $p_\sigma$ as a cloud of particles and of $\sigma$ as time. As $\sigma$ grows the cloud spreads. Can we
-# move each particle along a smooth path, *without* noise, so that the cloud still has the density $p_\sigma$
-# at each $\sigma$? If so, we can run the paths backwards and turn noise into data.
+# Think of $p_\sigma$ as a cloud of particles and of $\sigma$ as time. As $\sigma$ grows the cloud
+# spreads. Can we move each particle along a smooth path, *without* noise, so that the cloud still
+# has the density $p_\sigma$ at each $\sigma$? If so, we can run the paths backwards and turn noise
+# into data.
 #
 # We can, and the next picture does. Green curves are the exact paths; orange ones are those of a
-# sampler that takes $K$ steps. The horizontal axis is the angle $90° - \arctan \sigma$, which is 0 for pure noise and
-# 90° for clean data; the reason for this choice comes in {ref}`sec-steps`. Increase the steps, and
-# switch between the two methods.
+# sampler that takes $K$ steps. The horizontal axis is the angle $90° - \arctan \sigma$, which is 0
+# for pure noise and 90° for clean data; the reason for this choice comes in {ref}`sec-steps`.
+# Increase the steps, and switch between the two methods.
 
 # %% tags=["hide-input"]
 SIGMA_MAX = 80.0
@@ -417,7 +434,7 @@ Explorer.precomputed(
     draw_flow,
     [
         Choice("method", {"Euler (DDIM)": "ddim", "Heun": "heun"}, "method"),
-        Slider("steps", [1, 2, 3, 4, 6, 8, 12, 18, 30, 60], "number of steps K", start=6, play=True),
+        Slider("steps", [1, 2, 3, 4, 6, 8, 12, 18, 30, 60], "steps K", start=6, play=True),
     ],
     {
         "flow": Panel("Paths from noise to data", "90° − arctan σ, in degrees", "y / √(1 + σ²)",
@@ -442,15 +459,21 @@ Explorer.precomputed(
 # ```
 #
 # ```{prf:proof}
-# Take first the Gaussian itself, $\varphi_\sigma(r) = (2\pi\sigma^2)^{-d/2} e^{-\norm{r}^2 / 2\sigma^2}$. Direct
-# differentiation gives
-# $\partial_\sigma \varphi_\sigma = \big(\tfrac{\norm{r}^2}{\sigma^3} - \tfrac{d}{\sigma}\big) \varphi_\sigma$ and
-# $\Delta \varphi_\sigma = \big(\tfrac{\norm{r}^2}{\sigma^4} - \tfrac{d}{\sigma^2}\big) \varphi_\sigma$, so $\partial_\sigma \varphi_\sigma = \sigma \Delta \varphi_\sigma$.
-# Averaging over $x$ with $r = y - x$ keeps the equation, since both sides are bounded in $x$.
+# Take first the Gaussian itself,
+# $\varphi_\sigma(r) = (2\pi\sigma^2)^{-d/2} e^{-\norm{r}^2 / 2\sigma^2}$. Differentiation gives
+# $$
+# \partial_\sigma \varphi_\sigma
+# = \Big(\frac{\norm{r}^2}{\sigma^3} - \frac{d}{\sigma}\Big) \varphi_\sigma,
+# \qquad
+# \Delta \varphi_\sigma
+# = \Big(\frac{\norm{r}^2}{\sigma^4} - \frac{d}{\sigma^2}\Big) \varphi_\sigma,
+# $$
+# so $\partial_\sigma \varphi_\sigma = \sigma \Delta \varphi_\sigma$. Put $r = y - x$ and average
+# over $x$. Both sides are bounded in $x$, so the equation survives.
 # ```
 #
-# Second, if particles with density $\rho$ move with velocity $v$, none is lost on the way, which is the
-# **continuity equation** $\partial_\sigma \rho + \nabla \cdot (\rho\, v) = 0$.
+# Second, if particles with density $\rho$ move with velocity $v$, none is lost on the way, which is
+# the **continuity equation** $\partial_\sigma \rho + \nabla \cdot (\rho\, v) = 0$.
 #
 # ````{prf:theorem} The probability flow
 # :label: thm-probability-flow
@@ -458,46 +481,55 @@ Explorer.precomputed(
 # differential equation (ODE)
 # ```{math}
 # :label: eq-flow
-# \frac{\mathrm{d}y}{\mathrm{d}\sigma} = -\sigma\, \nabla \log p_\sigma(y) = \frac{y - D_\sigma(y)}{\sigma}
+# \frac{\mathrm{d}y}{\mathrm{d}\sigma} = -\sigma\, \nabla \log p_\sigma(y)
+# = \frac{y - D_\sigma(y)}{\sigma}
 # ```
-# has exactly one solution through each point at each level $\sigma > 0$. If $y(\sigma_{\max})$ is drawn from
-# $p_{\sigma_{\max}}$, then $y(\sigma)$ has the law $p_\sigma$ for every $0 < \sigma \le \sigma_{\max}$, and this law tends to $p_0$ as
-# $\sigma \to 0$.
+# has exactly one solution through each point at each level $\sigma > 0$. If $y(\sigma_{\max})$ is
+# drawn from $p_{\sigma_{\max}}$, then $y(\sigma)$ has the law $p_\sigma$ for every
+# $0 < \sigma \le \sigma_{\max}$, and this law tends to $p_0$ as $\sigma \to 0$.
 # ````
 #
 # ```{prf:proof}
-# *One solution.* Let $p_0$ be a law on a ball of radius $R$ blurred with $\normal(0, s^2 I)$, $s \ge 0$, and put
-# $\tau^2 = s^2 + \sigma^2$. Then $p_\sigma$ is the law on the ball blurred with $\tau$, and {prf:ref}`thm-tweedie` gives
-# $\nabla^2 \log p_\sigma = -I/\tau^2 + C/\tau^4$, where $C$ is the covariance of a law on the ball, so
-# $0 \preceq C \preceq R^2 I$. The velocity is therefore Lipschitz on $[\sigma_1, \sigma_{\max}]$ for each $\sigma_1 > 0$, which makes solutions
+# *One solution.* Let $p_0$ be a law on a ball of radius $R$ blurred with $\normal(0, s^2 I)$,
+# $s \ge 0$, and put $\tau^2 = s^2 + \sigma^2$. Then $p_\sigma$ is the law on the ball blurred with
+# $\tau$, and {prf:ref}`thm-tweedie` gives $\nabla^2 \log p_\sigma = -I/\tau^2 + C/\tau^4$, where
+# $C$ is the covariance of a law on the ball, so $0 \preceq C \preceq R^2 I$. The velocity is
+# therefore Lipschitz on $[\sigma_1, \sigma_{\max}]$ for each $\sigma_1 > 0$, which makes solutions
 # exist and be unique.
 #
-# *The right law.* Put $v = -\sigma \nabla \log p_\sigma$. Since $p \nabla \log p = \nabla p$, {prf:ref}`lem-heat` reads
-# $$\frac{\partial p_\sigma}{\partial \sigma} = \nabla \cdot (\sigma \nabla p_\sigma) = \nabla \cdot (p_\sigma\, \sigma \nabla \log p_\sigma) = -\nabla \cdot (p_\sigma\, v).$$
-# That is the continuity equation of particles that move with $v$. For a Lipschitz velocity it has one
-# solution for given data at one level, so the particles' density is $p_\sigma$ at every level. Tweedie's
-# formula turns $-\sigma \nabla \log p_\sigma$ into $(y - D_\sigma)/\sigma$.
+# *The right law.* Put $v = -\sigma \nabla \log p_\sigma$. Since $p \nabla \log p = \nabla p$,
+# {prf:ref}`lem-heat` reads
+# $$
+# \frac{\partial p_\sigma}{\partial \sigma} = \nabla \cdot (\sigma \nabla p_\sigma)
+# = \nabla \cdot (p_\sigma\, \sigma \nabla \log p_\sigma) = -\nabla \cdot (p_\sigma\, v).
+# $$
+# That is the continuity equation of particles that move with $v$. For a Lipschitz velocity it has
+# one solution for given data at one level, so the particles' density is $p_\sigma$ at every level.
+# Tweedie's formula turns $-\sigma \nabla \log p_\sigma$ into $(y - D_\sigma)/\sigma$.
 #
 # *The end.* $p_\sigma$ is the law of $x + \sigma n$, which tends to $x$.
 # ```
 #
 # The general recipe, of which this is the simplest case, is the probability-flow ODE of
-# {cite:t}`song2021score`. The form {eq}`eq-flow` with $\sigma$ as time is that of {cite:t}`karras2022elucidating`.
+# {cite:t}`song2021score`. The form {eq}`eq-flow` with $\sigma$ as time is that of
+# {cite:t}`karras2022elucidating`.
 #
-# A sampler starts from pure noise, not from $p_{\sigma_{\max}}$. The price of that is bounded, and the flow does
-# not increase it.
+# A sampler starts from pure noise, not from $p_{\sigma_{\max}}$. The price of that is bounded, and
+# the flow does not increase it.
 #
 # ```{prf:proposition} Starting from pure noise
 # :label: prop-start
-# Start the exact flow from $\normal(0, \sigma_{\max}^2 I)$ instead of $p_{\sigma_{\max}}$. At every level $0 < \sigma \le \sigma_{\max}$ its law is at
-# the same total variation distance from $p_\sigma$, at most $\sqrt{\E\norm{x}^2} / (2 \sigma_{\max})$.
+# Start the exact flow from $\normal(0, \sigma_{\max}^2 I)$ instead of $p_{\sigma_{\max}}$. At every
+# level $0 < \sigma \le \sigma_{\max}$ its law is at the same total variation distance from
+# $p_\sigma$, at most $\sqrt{\E\norm{x}^2} / (2 \sigma_{\max})$.
 # ```
 #
 # ```{prf:proof}
 # The flow is an invertible map, so it moves events to events and keeps total variation distances.
-# At the start, $p_{\sigma_{\max}}$ is a mixture over $x$ of $\normal(x, \sigma_{\max}^2 I)$. The Kullback–Leibler divergence is convex, so its
-# divergence from $\normal(0, \sigma_{\max}^2 I)$ is at most the average over $x$ of that between two Gaussians,
-# $\E \norm{x}^2 / (2\sigma_{\max}^2)$. Pinsker's inequality, $\mathrm{TV} \le \sqrt{\mathrm{KL}/2}$, ends the proof.
+# At the start, $p_{\sigma_{\max}}$ is a mixture over $x$ of $\normal(x, \sigma_{\max}^2 I)$. The
+# Kullback–Leibler divergence is convex, so its divergence from $\normal(0, \sigma_{\max}^2 I)$ is
+# at most the average over $x$ of that between two Gaussians, $\E \norm{x}^2 / (2\sigma_{\max}^2)$.
+# Pinsker's inequality, $\mathrm{TV} \le \sqrt{\mathrm{KL}/2}$, ends the proof.
 # ```
 #
 # On a line we can go further: the flow has a closed form, so that samplers can be judged against
@@ -505,20 +537,21 @@ Explorer.precomputed(
 #
 # ```{prf:corollary} On a line the flow is the quantile map
 # :label: cor-quantile-map
-# For $d = 1$ let $F_\sigma$ be the distribution function of $p_\sigma$. The flow carries $y$ at level $\sigma_{\max}$ to
-# $F_\sigma^{-1}(F_{\sigma_{\max}}(y))$ at level $\sigma$.
+# For $d = 1$ let $F_\sigma$ be the distribution function of $p_\sigma$. The flow carries $y$ at
+# level $\sigma_{\max}$ to $F_\sigma^{-1}(F_{\sigma_{\max}}(y))$ at level $\sigma$.
 # ```
 #
 # ```{prf:proof}
-# Solutions cannot cross, so the flow's map is increasing. It carries $p_{\sigma_{\max}}$ to $p_\sigma$, so as many
-# particles lie below the image of $y$ as below $y$: $F_\sigma(\text{image}) = F_{\sigma_{\max}}(y)$.
+# Solutions cannot cross, so the flow's map is increasing. It carries $p_{\sigma_{\max}}$ to
+# $p_\sigma$, so as many particles lie below the image of $y$ as below $y$:
+# $F_\sigma(\text{image}) = F_{\sigma_{\max}}(y)$.
 # ```
 #
-# **Certificate.** Draw from $p_{\sigma_{\max}}$, follow {eq}`eq-flow` by many steps of Heun's method (below), and test the
-# particles at five levels on the way against the exact $F_\sigma$ (Kolmogorov–Smirnov). The control drives the
-# particles with a velocity that is 5 % too large. Then compare each path with the quantile map, and the
-# price of starting from pure noise with its bound. (For blurred data, like our bumps, all of this holds down to
-# $\sigma = 0$.)
+# **Certificate.** Draw from $p_{\sigma_{\max}}$, follow {eq}`eq-flow` by many steps of Heun's
+# method (below), and test the particles at five levels on the way against the exact $F_\sigma$
+# (Kolmogorov–Smirnov). The control drives the particles with a velocity that is 5 % too large. Then
+# compare each path with the quantile map, and the price of starting from pure noise with its bound.
+# (For blurred data, like our bumps, all of this holds down to $\sigma = 0$.)
 
 # %%
 n = run.size(smoke=4_000, book=40_000)
@@ -562,18 +595,18 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# The five $p$-values are {glue:text}`den_flow_p` (one draw seen at five levels, so nearly one test); the wrong velocity is rejected with
-# $p$ = {glue:text}`den_flow_p_wrong`. The median distance of a path's end from the quantile map is
-# {glue:text}`den_map_gap`, and what is left is the error of the steps. Starting from pure noise at
-# $\sigma_{\max} = 80$ costs a total variation distance of {glue:text}`den_start_80`; at $\sigma_{\max} = 2$ it is
-# {glue:text}`den_start_2`.
+# The five $p$-values are {glue:text}`den_flow_p` (one draw seen at five levels, so nearly one
+# test); the wrong velocity is rejected with $p$ = {glue:text}`den_flow_p_wrong`. The median
+# distance of a path's end from the quantile map is {glue:text}`den_map_gap`, and what is left is
+# the error of the steps. Starting from pure noise at $\sigma_{\max} = 80$ costs a total variation
+# distance of {glue:text}`den_start_80`; at $\sigma_{\max} = 2$ it is {glue:text}`den_start_2`.
 #
 # (sec-dialects)=
 # ## Two dialects, one process
 #
 # Much of the literature writes the forward process differently
-# {cite:p}`sohl2015deep,ho2020denoising`. It shrinks the image while it adds noise, so that the total
-# variance is preserved (VP):
+# {cite:p}`sohl2015deep,ho2020denoising`. It shrinks the image while it adds noise, so that the
+# total variance is preserved (VP):
 #
 # ```{math}
 # :label: eq-vp
@@ -585,17 +618,21 @@ dc.runtime.report(
 #
 # ```{prf:proposition} The VE/VP dictionary
 # :label: prop-ve-vp
-# Put $\sigma^2 = (1 - \bar\alpha_t)/\bar\alpha_t$, that is $\bar\alpha_t = 1/(1 + \sigma^2)$, and $y = x_t / \sqrt{\bar\alpha_t}$. Then
+# Put $\sigma^2 = (1 - \bar\alpha_t)/\bar\alpha_t$, that is $\bar\alpha_t = 1/(1 + \sigma^2)$, and
+# $y = x_t / \sqrt{\bar\alpha_t}$. Then
 # 1. $x_t$ follows {eq}`eq-vp` exactly when $y$ follows {eq}`eq-forward`, with the same $x$ and $n$;
-# 2. the best estimates of the image and of the noise are the same, $\E[x \mid x_t] = D_\sigma(y)$ and
-#    $\hat\varepsilon = \E[n \mid x_t] = (y - D_\sigma(y))/\sigma$;
-# 3. the scores differ by the change of unit only, $\nabla \log p_t(x_t) = \nabla \log p_\sigma(y) / \sqrt{\bar\alpha_t} = -\hat\varepsilon / \sqrt{1 - \bar\alpha_t}$.
+# 2. the best estimates of the image and of the noise are the same, $\E[x \mid x_t] = D_\sigma(y)$
+#    and $\hat\varepsilon = \E[n \mid x_t] = (y - D_\sigma(y))/\sigma$;
+# 3. the scores differ by the change of unit only,
+#    $\nabla \log p_t(x_t) = \nabla \log p_\sigma(y) / \sqrt{\bar\alpha_t}$, which is
+#    $-\hat\varepsilon / \sqrt{1 - \bar\alpha_t}$.
 # ```
 #
 # ```{prf:proof}
-# Divide {eq}`eq-vp` by $\sqrt{\bar\alpha_t}$ for (1). Conditioning on $x_t$ or on the multiple $y$ of it is the same, and
-# $n = (y - x)/\sigma$ is linear in $x$, which gives (2). For (3), the densities are related by
-# $p_t(x_t) = \bar\alpha_t^{-d/2}\, p_\sigma(x_t / \sqrt{\bar\alpha_t})$. Take logarithms, differentiate, and use Tweedie's formula with
+# Divide {eq}`eq-vp` by $\sqrt{\bar\alpha_t}$ for (1). Conditioning on $x_t$ or on the multiple $y$
+# of it is the same, and $n = (y - x)/\sigma$ is linear in $x$, which gives (2). For (3), the
+# densities are related by $p_t(x_t) = \bar\alpha_t^{-d/2}\, p_\sigma(x_t / \sqrt{\bar\alpha_t})$.
+# Take logarithms, differentiate, and use Tweedie's formula with
 # $\sigma \sqrt{\bar\alpha_t} = \sqrt{1 - \bar\alpha_t}$.
 # ```
 #
@@ -605,33 +642,38 @@ dc.runtime.report(
 # ## One step of the flow: DDIM
 #
 # A computer follows {eq}`eq-flow` in finitely many steps, over a **schedule** of levels
-# $\sigma_0 > \sigma_1 > \dots > \sigma_K = 0$. The plainest method, Euler's, takes the velocity at the start of a step and
-# keeps it until the end.
+# $\sigma_0 > \sigma_1 > \dots > \sigma_K = 0$. The plainest method, Euler's, takes the velocity at
+# the start of a step and keeps it until the end.
 #
 # ```{prf:proposition} DDIM is Euler's step, said in four ways
 # :label: prop-ddim-euler
-# Let $\hat x = D(y, \sigma)$ and $\hat n = (y - \hat x)/\sigma$, for any denoiser $D$. The following rules for a step from $\sigma$ to
-# $\sigma' < \sigma$ are identical:
+# Let $\hat x = D(y, \sigma)$ and $\hat n = (y - \hat x)/\sigma$, for any denoiser $D$. The
+# following rules for a step from $\sigma$ to $\sigma' < \sigma$ are identical:
 # 1. Euler's step: $y' = y + (\sigma' - \sigma)\, \hat n$;
-# 2. solve {eq}`eq-flow` exactly with the denoiser frozen at $\hat x$: $y' = \hat x + \frac{\sigma'}{\sigma}(y - \hat x)$;
+# 2. solve {eq}`eq-flow` exactly with the denoiser frozen at $\hat x$:
+#    $y' = \hat x + \frac{\sigma'}{\sigma}(y - \hat x)$;
 # 3. trust both estimates and noise the image again, less: $y' = \hat x + \sigma' \hat n$;
 # 4. the published DDIM update with $\eta = 0$, in VP units:
-#    $x_{t'} = \sqrt{\bar\alpha_{t'}}\, \hat x + \sqrt{1 - \bar\alpha_{t'}}\; \hat\varepsilon$, with $\hat x = (x_t - \sqrt{1 - \bar\alpha_t}\, \hat\varepsilon)/\sqrt{\bar\alpha_t}$.
+#    $x_{t'} = \sqrt{\bar\alpha_{t'}}\, \hat x + \sqrt{1 - \bar\alpha_{t'}}\; \hat\varepsilon$, with
+#    $\hat x = (x_t - \sqrt{1 - \bar\alpha_t}\, \hat\varepsilon)/\sqrt{\bar\alpha_t}$.
 # ```
 #
 # ```{prf:proof}
-# With $y = \hat x + \sigma \hat n$, rule 1 is $\hat x + \sigma \hat n + (\sigma' - \sigma)\hat n = \hat x + \sigma' \hat n$, which is rule 3, and rule 2 since
-# $\hat n = (y - \hat x)/\sigma$. Rule 2 solves the frozen equation: $\frac{\mathrm{d}}{\mathrm{d}\sigma}(y - \hat x) = (y - \hat x)/\sigma$ says that $y - \hat x$ is
-# proportional to $\sigma$. Divide rule 4 by $\sqrt{\bar\alpha_{t'}}$: the left side becomes $y'$ and, by {prf:ref}`prop-ve-vp`,
-# the right side $\hat x + \sigma' \hat\varepsilon$ with $\hat\varepsilon = \hat n$.
+# With $y = \hat x + \sigma \hat n$, rule 1 is
+# $\hat x + \sigma \hat n + (\sigma' - \sigma)\hat n = \hat x + \sigma' \hat n$, which is rule 3,
+# and rule 2 since $\hat n = (y - \hat x)/\sigma$. Rule 2 solves the frozen equation:
+# $\frac{\mathrm{d}}{\mathrm{d}\sigma}(y - \hat x) = (y - \hat x)/\sigma$ says that $y - \hat x$ is
+# proportional to $\sigma$. Divide rule 4 by $\sqrt{\bar\alpha_{t'}}$: the left side becomes $y'$
+# and, by {prf:ref}`prop-ve-vp`, the right side $\hat x + \sigma' \hat\varepsilon$ with
+# $\hat\varepsilon = \hat n$.
 # ```
 #
-# Rule 4 is the sampler of {cite:t}`song2021denoising`. The last step has $\sigma' = 0$ and returns $\hat x$ itself: the final
-# image is a denoiser's answer. Rule 2 shows when a step of *any* length is exact: when the denoiser's
-# answer does not change along the path.
+# Rule 4 is the sampler of {cite:t}`song2021denoising`. The last step has $\sigma' = 0$ and returns
+# $\hat x$ itself: the final image is a denoiser's answer. Rule 2 shows when a step of *any* length
+# is exact: when the denoiser's answer does not change along the path.
 #
-# Here is rule 4 written from the paper's formula, in the paper's units, with a noise-predicting model.
-# It shares no line with the package.
+# Here is rule 4 written from the paper's formula, in the paper's units, with a noise-predicting
+# model. It shares no line with the package.
 
 
 # %%
@@ -645,10 +687,10 @@ def ddim_in_vp_units(eps_model, x_t, alpha_bars):
 
 
 # %% [markdown]
-# **Certificate.** Run both on images of digits, with the perfect denoiser and with the best affine one. The
-# VP model is built from our denoiser by the dictionary, and our sampler is also run on a denoiser
-# built from the VP model. In double precision they must agree to rounding. The control forgets one
-# change of unit.
+# **Certificate.** Run both on images of digits, with the perfect denoiser and with the best affine
+# one. The VP model is built from our denoiser by the dictionary, and our sampler is also run on a
+# denoiser built from the VP model. In double precision they must agree to rounding. The control
+# forgets one change of unit.
 
 # %%
 images = dc.data.load("digits").subset(run.size(smoke=200, book=600), seed=seed).x.double()
@@ -678,54 +720,68 @@ assert control_gap > 0.1
 dc.runtime.report(den_vp_gap=f"{largest_gap:.0e}", den_vp_control=f"{control_gap:.2g}")
 
 # %% [markdown]
-# The largest difference in any pixel of any image is {glue:text}`den_vp_gap`. Without the change of unit
-# at the start it is {glue:text}`den_vp_control`.
+# The largest difference in any pixel of any image is {glue:text}`den_vp_gap`. Without the change of
+# unit at the start it is {glue:text}`den_vp_control`.
 #
 # (sec-steps)=
 # ## What do finitely many steps cost?
 #
 # For most data nobody knows. For Gaussian data we know exactly. Let the best denoiser be affine,
-# and look along one direction in which the data has variance $\lambda$; let $z$ be the coordinate of $y$, less
-# the data's mean, in that direction. There $D_\sigma$ multiplies $z$ by $\lambda/(\lambda + \sigma^2)$, and the flow {eq}`eq-flow`
-# reads $\mathrm{d}z/\mathrm{d}\sigma = \sigma z/(\lambda + \sigma^2)$. Its solution is
-# $z(\sigma) = z(\sigma_0) \sqrt{(\lambda + \sigma^2)/(\lambda + \sigma_0^2)}$. ({doc}`04_linear` derives this with care.)
+# and look along one direction in which the data has variance $\lambda$; let $z$ be the coordinate
+# of $y$, less the data's mean, in that direction. There $D_\sigma$ multiplies $z$ by
+# $\lambda/(\lambda + \sigma^2)$, and the flow {eq}`eq-flow` reads
+# $\mathrm{d}z/\mathrm{d}\sigma = \sigma z/(\lambda + \sigma^2)$. Its solution is
+# $z(\sigma) = z(\sigma_0) \sqrt{(\lambda + \sigma^2)/(\lambda + \sigma_0^2)}$. ({doc}`04_linear`
+# derives this with care.)
 #
-# The right ruler for noise levels turns out to be an angle, $\theta = \arctan(\sigma/\sqrt\lambda)$. It is nearly $90°$ for pure
-# noise and 0 for clean data: in VP units, with $\lambda = 1$, signal and noise are its cosine and sine.
+# The right ruler for noise levels turns out to be an angle,
+# $\theta = \arctan(\sigma/\sqrt\lambda)$. It is nearly $90°$ for pure noise and 0 for clean data:
+# in VP units, with $\lambda = 1$, signal and noise are its cosine and sine.
 #
 # ```{prf:proposition} Steps cost cosines
 # :label: prop-cosines
-# Let $\lambda > 0$, $\theta_j = \arctan(\sigma_j/\sqrt\lambda)$ and $\delta_j = \theta_j - \theta_{j+1} > 0$. Relative to the exact flow from the same
-# noise, $K$ steps multiply the generated standard deviation along a direction of variance $\lambda$ by
+# Let $\lambda > 0$, $\theta_j = \arctan(\sigma_j/\sqrt\lambda)$ and
+# $\delta_j = \theta_j - \theta_{j+1} > 0$. Relative to the exact flow from the same noise, $K$
+# steps multiply the generated standard deviation along a direction of variance $\lambda$ by
 # ```{math}
 # :label: eq-cosines
-# \text{Euler (DDIM):} \quad \prod_{j=0}^{K-1} \cos \delta_j, \qquad\qquad
-# \text{Heun:} \quad \cos \delta_{K-1} \prod_{j=0}^{K-2} \Big[ \cos\delta_j \big(1 + \tfrac12 \sin^2 \delta_j\big) + \tfrac12 \tan\theta_j\, \sin^3 \delta_j \Big].
+# \begin{aligned}
+# \text{Euler (DDIM):} \quad & \prod_{j=0}^{K-1} \cos \delta_j, \\
+# \text{Heun:} \quad & \cos \delta_{K-1} \prod_{j=0}^{K-2} h_j, \qquad
+# h_j = \cos\delta_j \big(1 + \tfrac12 \sin^2 \delta_j\big)
+#       + \tfrac12 \tan\theta_j\, \sin^3 \delta_j .
+# \end{aligned}
 # ```
-# So DDIM always generates too little variance. Of all schedules with $K$ steps from $\sigma_0$, the one with
-# equal angles, $\sigma_j = \sqrt\lambda\, \tan\big(\theta_0 (1 - j/K)\big)$, loses least: it keeps $\cos(\theta_0/K)^K = 1 - \frac{\theta_0^2}{2K} + O(K^{-2})$.
+# So DDIM always generates too little variance. Of all schedules with $K$ steps from $\sigma_0$, the
+# one with equal angles, $\sigma_j = \sqrt\lambda\, \tan\big(\theta_0 (1 - j/K)\big)$, loses least:
+# it keeps $\cos(\theta_0/K)^K = 1 - \frac{\theta_0^2}{2K} + O(K^{-2})$.
 # ```
 #
 # ```{prf:proof}
-# *Euler.* One step multiplies $z$ by $\frac{\lambda}{\lambda + \sigma^2} + \frac{\sigma'}{\sigma}\frac{\sigma^2}{\lambda + \sigma^2} = \frac{\lambda + \sigma\sigma'}{\lambda + \sigma^2}$, and the exact flow by
+# *Euler.* By rule 2 of {prf:ref}`prop-ddim-euler` one step multiplies $z$ by
+# $g + \frac{\sigma'}{\sigma}(1 - g)$ with $g = \frac{\lambda}{\lambda + \sigma^2}$, which is
+# $\frac{\lambda + \sigma\sigma'}{\lambda + \sigma^2}$. The exact flow multiplies it by
 # $\sqrt{(\lambda + \sigma'^2)/(\lambda + \sigma^2)}$. The ratio is
 # $$\frac{\lambda + \sigma\sigma'}{\sqrt{\lambda + \sigma^2}\,\sqrt{\lambda + \sigma'^2}},$$
-# the cosine of the angle between the vectors $(\sqrt\lambda, \sigma)$ and $(\sqrt\lambda, \sigma')$ of the plane, which is $\theta - \theta'$.
+# the cosine of the angle between the vectors $(\sqrt\lambda, \sigma)$ and
+# $(\sqrt\lambda, \sigma')$ of the plane, which is $\theta - \theta'$.
 #
-# *Best schedule.* The angles $\delta_j$ add up to $\theta_0 < 90°$, and $\log\cos$ is strictly concave there, so by Jensen's
-# inequality $\sum_j \log\cos\delta_j$ is largest when all are equal.
+# *Best schedule.* The angles $\delta_j$ add up to $\theta_0 < 90°$, and $\log\cos$ is strictly
+# concave there, so by Jensen's inequality $\sum_j \log\cos\delta_j$ is largest when all are equal.
 #
 # *Heun.* Take $\lambda = 1$ (a unit of length) and $\sigma = \tan\theta$. The step's length is
-# $\sigma' - \sigma = -\sin\delta/(\cos\theta\cos\theta')$. The slopes at its two ends are $z \sin\theta\cos\theta$ and, after Euler's step,
-# $z \sin\theta' \cos\theta \cos\delta$. So the step multiplies by $1 - \frac{\sin\delta}{2\cos\theta'}(\sin\theta + \sin\theta'\cos\delta)$, and the exact flow by
-# $\cos\theta/\cos\theta'$. Insert $\theta' = \theta - \delta$ in the ratio and expand. The last step goes to $\sigma' = 0$, where
-# Heun's method takes Euler's step.
+# $\sigma' - \sigma = -\sin\delta/(\cos\theta\cos\theta')$. The slopes at its two ends are
+# $z \sin\theta\cos\theta$ and, after Euler's step, $z \sin\theta' \cos\theta \cos\delta$. So the
+# step multiplies by $1 - \frac{\sin\delta}{2\cos\theta'}(\sin\theta + \sin\theta'\cos\delta)$, and
+# the exact flow by $\cos\theta/\cos\theta'$. Insert $\theta' = \theta - \delta$ in the ratio and
+# expand. The last step goes to $\sigma' = 0$, where Heun's method takes Euler's step.
 # ```
 #
-# Read {eq}`eq-cosines` for small angles. Euler's factor is $1 - \frac12\delta^2$; with $K$ steps of size about $1/K$ the losses
-# add up to order $1/K$. In Heun's factor the terms of second order cancel, $(1 - \frac12\delta^2)(1 + \frac12\delta^2)$, and
-# $+\frac12 \tan\theta\, \delta^3$ is left: an error of order $1/K^2$, and of the opposite sign. Heun generates slightly too
-# *much* variance.
+# Read {eq}`eq-cosines` for small angles. Euler's factor is $1 - \frac12\delta^2$; with $K$ steps of
+# size about $1/K$ the losses add up to order $1/K$. In Heun's factor the terms of second order
+# cancel, $(1 - \frac12\delta^2)(1 + \frac12\delta^2)$, and $+\frac12 \tan\theta\, \delta^3$ is
+# left: an error of order $1/K^2$, and of the opposite sign. Heun generates slightly too *much*
+# variance.
 #
 # **Certificate.** The package computes the law of a finite schedule by its own recursion, without
 # angles. Compare it with {eq}`eq-cosines` for three variances, several schedules and both samplers;
@@ -761,21 +817,24 @@ sigmas = dc.noise.karras(8)
 noise = dc.sampling.initial_noise(run.size(smoke=4_000, book=20_000), (3,), seed=seed).double()
 agreement = {
     "Euler": affine.law(sigmas).agreement(dc.sampling.ddim(affine, noise, sigmas)),
-    "Heun": affine.law(sigmas, second_order=True).agreement(dc.sampling.heun(affine, noise, sigmas)),
+    "Heun": affine.law(sigmas, second_order=True).agreement(
+        dc.sampling.heun(affine, noise, sigmas)
+    ),
 }
 limit = affine.law(None).agreement(dc.sampling.ddim(affine, noise, sigmas))
 assert worst < 1e-9
 assert control > 1e-3
-assert agreement["Euler"].ok and agreement["Heun"].ok
+assert all(report.ok for report in agreement.values())
 assert not limit.ok  # eight Euler steps do not generate the data's variances
 agreement["Euler"]
 
 # %% [markdown]
-# How fast does the error fall? {numref}`fig-order` shows it for $\lambda = 1$ with the exact law, and for our three bumps
-# with the quantile map of {prf:ref}`cor-quantile-map` as the truth. There the error is the mean distance of
-# a sample from where the exact flow takes the same noise. (For Euler's method on a line this *is* the
-# Wasserstein-1 distance between the two laws: by {prf:ref}`thm-tweedie` the perfect denoiser increases in $y$, so
-# both maps are increasing.) The slope of each line in this log–log picture is the order of the method.
+# How fast does the error fall? {numref}`fig-order` shows it for $\lambda = 1$ with the exact law,
+# and for our three bumps with the quantile map of {prf:ref}`cor-quantile-map` as the truth. There
+# the error is the mean distance of a sample from where the exact flow takes the same noise. (For
+# Euler's method on a line this *is* the Wasserstein-1 distance between the two laws: by
+# {prf:ref}`thm-tweedie` the perfect denoiser increases in $y$, so both maps are increasing.) The
+# slope of each line in this log–log picture is the order of the method.
 
 # %% mystnb={"image": {"alt": "Two log-log plots of error against the number of steps. Left, Gaussian data: Euler's error falls with slope close to minus one, Heun's with slope close to minus two, both along their predicted lines. Right, three bumps: the same slopes after about thirty steps."}, "figure": {"caption": "Error against the number of steps (Karras schedule). Left: relative error of the generated standard deviation for Gaussian data; dots are the sampler's law, lines the leading terms of the cosine formula. Right: mean distance from the exact flow for the three bumps.", "name": "fig-order"}}
 step_counts = np.array([8, 16, 32, 64, 128, 256])
@@ -841,22 +900,25 @@ dc.runtime.report(
 # %% [markdown]
 # Over 32 to 256 steps the fitted slopes are {glue:text}`den_order_euler_gauss` (Euler) and
 # {glue:text}`den_order_heun_gauss` (Heun) for Gaussian data, {glue:text}`den_order_euler_bumps` and
-# {glue:text}`den_order_heun_bumps` for the bumps. The constant is predicted too: $K$ times Euler's relative loss tends to
-# $\frac12 \int (\mathrm{d}\theta/\mathrm{d}s)^2\, \mathrm{d}s$, with $s = j/K$ the share of the schedule done, here {glue:text}`den_constant_euler`; at $K = 256$ we find
-# {glue:text}`den_constant_euler_found`. Heun's step costs two denoiser calls, and repays them: 64 Euler steps leave an
-# error of {glue:text}`den_error_euler_64` on the bumps, 32 Heun steps {glue:text}`den_error_heun_32`.
+# {glue:text}`den_order_heun_bumps` for the bumps. The constant is predicted too: $K$ times Euler's
+# relative loss tends to $\frac12 \int (\mathrm{d}\theta/\mathrm{d}s)^2\, \mathrm{d}s$, with
+# $s = j/K$ the share of the schedule done, here {glue:text}`den_constant_euler`; at $K = 256$ we
+# find {glue:text}`den_constant_euler_found`. Heun's step costs two denoiser calls, and repays them:
+# 64 Euler steps leave an error of {glue:text}`den_error_euler_64` on the bumps, 32 Heun steps
+# {glue:text}`den_error_heun_32`.
 #
-# An average hides something. Near the ridges between bumps a small error decides where a path ends. With 32 Euler
-# steps {glue:text}`den_lost_32` of the paths end in another bump than the exact flow's, with 256 steps still
-# {glue:text}`den_lost_256`. The *law* of the samples converges at the stated rate; a single sample may jump.
+# An average hides something. Near the ridges between bumps a small error decides where a path ends.
+# With 32 Euler steps {glue:text}`den_lost_32` of the paths end in another bump than the exact
+# flow's, with 256 steps still {glue:text}`den_lost_256`. The *law* of the samples converges at the
+# stated rate; a single sample may jump.
 #
 # ## Which schedule?
 #
 # A schedule decides where the $K$ steps are spent. Four are in common use: evenly spaced seventh
-# roots of $\sigma$ {cite:p}`karras2022elucidating`, even steps of $\log\sigma$, the linear-β schedule
-# {cite:p}`ho2020denoising`, and the cosine schedule {cite:p}`nichol2021improved`. In angles the last
-# one is a straight line: it *is* the schedule that {prf:ref}`prop-cosines` calls best for $\lambda = 1$, up to its
-# small offset.
+# roots of $\sigma$ {cite:p}`karras2022elucidating`, even steps of $\log\sigma$, the linear-β
+# schedule {cite:p}`ho2020denoising`, and the cosine schedule {cite:p}`nichol2021improved`. In
+# angles the last one is a straight line: it *is* the schedule that {prf:ref}`prop-cosines` calls
+# best for $\lambda = 1$, up to its small offset.
 
 # %% mystnb={"image": {"alt": "Left: noise levels against the step number on a log scale for four schedules. Right: the same levels as angles; the cosine schedule falls along a straight line, the log-linear one stays near 90 degrees, then drops quickly and stays near zero, Karras and linear beta lie between."}, "figure": {"caption": "Four schedules with 20 steps: noise levels (left) and their angles arctan σ (right). Equal angles are best for Euler's method and unit variance.", "name": "fig-schedules"}} tags=["hide-input"]
 schedules = {
@@ -876,9 +938,9 @@ right.set(title="Angle arctan σ, in degrees", xlabel="step j", yticks=[0, 30, 6
 plt.show()
 
 # %% [markdown]
-# "Best" depends on the data's variance in each direction, on the sampler, and on whether the data is
-# Gaussian at all. So compare at an equal number of denoiser calls, which is what costs time. Each
-# schedule starts at its own $\sigma_0$ and is judged against the exact flow from there.
+# "Best" depends on the data's variance in each direction, on the sampler, and on whether the data
+# is Gaussian at all. So compare at an equal number of denoiser calls, which is what costs time.
+# Each schedule starts at its own $\sigma_0$ and is judged against the exact flow from there.
 
 # %% mystnb={"image": {"alt": "Two log-log plots of error against the number of denoiser calls for four schedules, Euler on the left and Heun on the right. With Euler the cosine schedule has the smallest error everywhere; with Heun it has by far the largest, and Karras's the smallest from 39 calls on."}, "figure": {"caption": "Mean distance from the exact flow for the three bumps, at an equal number of denoiser calls.", "name": "fig-schedule-errors"}} tags=["hide-input"]
 call_counts = [7, 11, 19, 39, 79, 159]
@@ -922,24 +984,29 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# For Gaussian data of unit variance, 20 Euler steps keep {glue:text}`den_kept_cosine` of the standard deviation with the
-# cosine schedule, {glue:text}`den_kept_karras` with Karras's, {glue:text}`den_kept_linear_beta` with linear β and
-# {glue:text}`den_kept_log_linear` with log-linear levels. No schedule from a very large $\sigma_0$ can keep more than
+# For Gaussian data of unit variance, 20 Euler steps keep {glue:text}`den_kept_cosine` of the
+# standard deviation with the cosine schedule, {glue:text}`den_kept_karras` with Karras's,
+# {glue:text}`den_kept_linear_beta` with linear β and {glue:text}`den_kept_log_linear` with
+# log-linear levels. No schedule from a very large $\sigma_0$ can keep more than
 # {glue:text}`den_kept_best`. In a direction of variance 0.01 the order turns round: cosine keeps
-# {glue:text}`den_kept_small_cosine`, Karras {glue:text}`den_kept_small_karras`. Images have both kinds of direction.
+# {glue:text}`den_kept_small_cosine`, Karras {glue:text}`den_kept_small_karras`. Images have both
+# kinds of direction.
 #
-# On the three bumps at 39 calls, Karras's schedule leaves {glue:text}`den_calls39_euler_karras` with Euler's method and
-# {glue:text}`den_calls39_heun_karras` with Heun's; the cosine schedule {glue:text}`den_calls39_euler_cosine` and
-# {glue:text}`den_calls39_heun_cosine`: the best for one sampler is the worst for the other. This is one data set; do not read a general ranking into it. What does hold in general is
-# in {eq}`eq-cosines`: Heun's error grows with $\tan\theta\,\delta^3$, so Heun wants short angles where noise is high. Equal
-# angles down from a $\sigma_0$ of {glue:text}`den_cosine_start` are the opposite.
+# On the three bumps at 39 calls, Karras's schedule leaves {glue:text}`den_calls39_euler_karras`
+# with Euler's method and {glue:text}`den_calls39_heun_karras` with Heun's; the cosine schedule
+# {glue:text}`den_calls39_euler_cosine` and {glue:text}`den_calls39_heun_cosine`: the best for one
+# sampler is the worst for the other. This is one data set; do not read a general ranking into it.
+# What does hold in general is in {eq}`eq-cosines`: Heun's error grows with $\tan\theta\,\delta^3$,
+# so Heun wants short angles where noise is high. Equal angles down from a $\sigma_0$ of
+# {glue:text}`den_cosine_start` are the opposite.
 #
 # (sec-stochastic)=
 # ## Fresh noise: stochastic samplers
 #
-# The first diffusion samplers were random at every step {cite:p}`ho2020denoising`, as the time reversal of
-# a diffusion is in general {cite:p}`anderson1982reverse,song2021score`. DDIM can be turned into them by one knob, $\eta$. A
-# step from $\sigma$ to $\sigma'$ goes down further than asked, to $\sigma_{\text{down}} \le \sigma'$, and then adds fresh noise $n'$:
+# The first diffusion samplers were random at every step {cite:p}`ho2020denoising`, as the time
+# reversal of a diffusion is in general {cite:p}`anderson1982reverse,song2021score`. DDIM can be
+# turned into them by one knob, $\eta$. A step from $\sigma$ to $\sigma'$ goes down further than
+# asked, to $\sigma_{\text{down}} \le \sigma'$, and then adds fresh noise $n'$:
 #
 # ```{math}
 # :label: eq-ancestral
@@ -948,44 +1015,53 @@ dc.runtime.report(
 # \sigma_{\text{up}} = \eta\, \sigma' \sqrt{1 - \sigma'^2/\sigma^2}.
 # ```
 #
-# With $\eta = 0$ this is DDIM, with $\eta = 1$ the ancestral sampler of DDPM, between them the family of
-# {cite:t}`song2021denoising` in our units. EDM's *churn* does it in the other order: add noise first,
-# $\hat y = y + \sqrt{\hat\sigma^2 - \sigma^2}\; n'$ with $\hat\sigma > \sigma$, then step from $\hat\sigma$ {cite:p}`karras2022elucidating`. What is exact here, and what
-# is not?
+# With $\eta = 0$ this is DDIM, with $\eta = 1$ the ancestral sampler of DDPM, between them the
+# family of {cite:t}`song2021denoising` in our units. EDM's *churn* does it in the other order: add
+# noise first, $\hat y = y + \sqrt{\hat\sigma^2 - \sigma^2}\; n'$ with $\hat\sigma > \sigma$, then
+# step from $\hat\sigma$ {cite:p}`karras2022elucidating`. What is exact here, and what is not?
 #
 # ```{prf:proposition} What a stochastic step keeps
 # :label: prop-ancestral-marginals
-# Let $y = x + \sigma n$ have law $p_\sigma$, let $D_\sigma$ be the posterior mean, $r = \sigma_{\text{down}}/\sigma$, and
+# Let $y = x + \sigma n$ have law $p_\sigma$, let $D_\sigma$ be the posterior mean,
+# $r = \sigma_{\text{down}}/\sigma$, and
 # $\sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2$.
-# 1. With a *draw* $\tilde x$ from the posterior $p(x \mid y)$ in place of $\hat x$, the step {eq}`eq-ancestral` leads to
-#    exactly $p_{\sigma'}$, for every target and every split.
-# 2. With the posterior *mean* $\hat x = D_\sigma(y)$, the mean of $y'$ given $y$ is the same, and the covariance of $y'$ falls
-#    short of that of $p_{\sigma'}$ by exactly $(1 - r)^2\, \E \Cov(x \mid y)$.
-# 3. If the target is one point, every level of every schedule has exactly the law $p_{\sigma_j}$, for every $\eta$.
+# 1. With a *draw* $\tilde x$ from the posterior $p(x \mid y)$ in place of $\hat x$, the step
+#    {eq}`eq-ancestral` leads to exactly $p_{\sigma'}$, for every target and every split.
+# 2. With the posterior *mean* $\hat x = D_\sigma(y)$, the mean of $y'$ given $y$ is the same, and
+#    the covariance of $y'$ falls short of that of $p_{\sigma'}$ by exactly
+#    $(1 - r)^2\, \E \Cov(x \mid y)$.
+# 3. If the target is one point, every level of every schedule has exactly the law $p_{\sigma_j}$,
+#    for every $\eta$.
 # 4. Churn's first half is exact for every target: $\hat y$ has the law $p_{\hat\sigma}$.
-# 5. With $\eta = 1$ and $x$ known, the step draws from the forward process run backwards: from the law of $x + \sigma' n'$
-#    given that adding $\sqrt{\sigma^2 - \sigma'^2}\, n''$ to it gave $y$.
+# 5. With $\eta = 1$ and $x$ known, the step draws from the forward process run backwards: from the
+#    law of $x + \sigma' n'$ given that adding $\sqrt{\sigma^2 - \sigma'^2}\, n''$ to it gave $y$.
 # ```
 #
 # ```{prf:proof}
-# (1) Given $y$, the draw $\tilde x$ is distributed as $x$ is, so the pair $(\tilde x, y)$ has the law of $(x, y)$. Then
-# $\tilde x + r(y - \tilde x) + \sigma_{\text{up}} n'$ has the law of $x + r\sigma n + \sigma_{\text{up}} n'$, and $r\sigma = \sigma_{\text{down}}$: Gaussian noise of variance
-# $\sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2$ on $x$. (2) Both steps have the mean $D_\sigma + r(y - D_\sigma)$ given $y$. Their covariances given
-# $y$ are $\sigma_{\text{up}}^2 I$ and $\sigma_{\text{up}}^2 I + (1 - r)^2 \Cov(x \mid y)$. By the law of total covariance the difference of the
-# unconditional ones is the mean of the difference. (3) For one point $\hat x = x$, so (1) applies from one level to the next.
-# (4) Independent Gaussian noises add: $p_\sigma * \normal(0, (\hat\sigma^2 - \sigma^2) I) = p_{\hat\sigma}$. (5) For jointly
-# Gaussian $y_1 = x + \sigma' n'$ and $y = y_1 + \sqrt{\sigma^2 - \sigma'^2}\, n''$, the law of $y_1$ given $y$ has mean
-# $x + \frac{\sigma'^2}{\sigma^2}(y - x)$ and variance $\sigma'^2 - \sigma'^4/\sigma^2$. These are $r$ and $\sigma_{\text{up}}^2$ of $\eta = 1$.
+# (1) Given $y$, the draw $\tilde x$ is distributed as $x$ is, so the pair $(\tilde x, y)$ has the
+# law of $(x, y)$. Then $\tilde x + r(y - \tilde x) + \sigma_{\text{up}} n'$ has the law of
+# $x + r\sigma n + \sigma_{\text{up}} n'$, and $r\sigma = \sigma_{\text{down}}$: Gaussian noise of
+# variance $\sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2$ on $x$. (2) Both steps have
+# the mean $D_\sigma + r(y - D_\sigma)$ given $y$. Their covariances given $y$ are
+# $\sigma_{\text{up}}^2 I$ and $\sigma_{\text{up}}^2 I + (1 - r)^2 \Cov(x \mid y)$. By the law of
+# total covariance the difference of the unconditional ones is the mean of the difference. (3) For
+# one point $\hat x = x$, so (1) applies from one level to the next. (4) Independent Gaussian noises
+# add: $p_\sigma * \normal(0, (\hat\sigma^2 - \sigma^2) I) = p_{\hat\sigma}$. (5) For jointly
+# Gaussian $y_1 = x + \sigma' n'$ and $y = y_1 + \sqrt{\sigma^2 - \sigma'^2}\, n''$, the law of
+# $y_1$ given $y$ has mean $x + \frac{\sigma'^2}{\sigma^2}(y - x)$ and variance
+# $\sigma'^2 - \sigma'^4/\sigma^2$. These are $r$ and $\sigma_{\text{up}}^2$ of $\eta = 1$.
 # ```
 #
 # Line 2 is the whole story of step size in one term. A denoiser gives one answer where many are
-# possible, and what is lost is the spread among them. The loss per step is proportional to $(1 - r)^2$, the
-# square of the step's length, so that $K$ steps lose a total of order $1/K$. That fits {prf:ref}`prop-cosines`.
+# possible, and what is lost is the spread among them. The loss per step is proportional to
+# $(1 - r)^2$, the square of the step's length, so that $K$ steps lose a total of order $1/K$. That
+# fits {prf:ref}`prop-cosines`.
 #
-# **Certificate.** For the three bumps we can draw from the posterior. One long step, from $\sigma = 1$ to $\sigma' = 0.4$: with
-# posterior draws the result must pass a Kolmogorov–Smirnov test against the exact $F_{\sigma'}$, with posterior means
-# it must fail, with precisely the predicted loss of variance. A chain for a single-point target must pass at every level, and
-# the affine law of the package must describe the samples.
+# **Certificate.** For the three bumps we can draw from the posterior. One long step, from
+# $\sigma = 1$ to $\sigma' = 0.4$: with posterior draws the result must pass a Kolmogorov–Smirnov
+# test against the exact $F_{\sigma'}$, with posterior means it must fail, with precisely the
+# predicted loss of variance. A chain for a single-point target must pass at every level, and the
+# affine law of the package must describe the samples.
 
 
 # %%
@@ -1015,7 +1091,9 @@ for eta in (0.0, 0.5, 1.0):
     squares = full - (mean_step - np.mean(centres)) ** 2
     lost, error = squares.mean().item(), squares.std().item() / math.sqrt(n)
     worst_z = max(worst_z, abs(lost - predicted) / error)
-    rows[f"den_lost_eta{10 * eta:02.0f}"] = f"{lost:.4f} ± {2.58 * error:.4f}, predicted {predicted:.4f}"
+    rows[f"den_lost_eta{10 * eta:02.0f}"] = (
+        f"{lost:.4f} ± {2.58 * error:.4f}, predicted {predicted:.4f}"
+    )
 assert min(p_draw) > 0.001
 assert max(p_mean) < 1e-6
 assert worst_z < 4
@@ -1048,14 +1126,15 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# With posterior draws the $p$-values for $\eta = 0, 0.5, 1$ are {glue:text}`den_draw_p`; with means all are below
-# $10^{-6}$. The variance lost at $\eta = 0$ is {glue:text}`den_lost_eta00`, and at $\eta = 1$ {glue:text}`den_lost_eta10`:
-# the same step loses more when more noise is added. For the single point the smallest of
-# {glue:text}`den_point_tests` $p$-values is {glue:text}`den_point_p`, as it should be for so many tests.
+# With posterior draws the $p$-values for $\eta = 0, 0.5, 1$ are {glue:text}`den_draw_p`; with means
+# all are below $10^{-6}$. The variance lost at $\eta = 0$ is {glue:text}`den_lost_eta00`, and at
+# $\eta = 1$ {glue:text}`den_lost_eta10`: the same step loses more when more noise is added. For the
+# single point the smallest of {glue:text}`den_point_tests` $p$-values is {glue:text}`den_point_p`,
+# as it should be for so many tests.
 #
-# So is fresh noise bad? With few steps it costs variance, as {numref}`fig-eta` shows. What it buys is
-# forgetting. Whatever error is in $y$, the flow carries it along; a stochastic step replaces a part of $y$ by
-# noise that is right by construction.
+# So is fresh noise bad? With few steps it costs variance, as {numref}`fig-eta` shows. What it buys
+# is forgetting. Whatever error is in $y$, the flow carries it along; a stochastic step replaces a
+# part of $y$ by noise that is right by construction.
 
 # %% mystnb={"image": {"alt": "Log-log plot of the missing share of the variance against the number of steps. Three lines for eta 0, 0.5 and 1 fall with slope minus one; the line for eta 1 is highest. A fourth line for churn lies near eta 0."}, "figure": {"caption": "Share of the variance that is missing after K first-order steps, for Gaussian data of unit variance: exact laws, no sampling.", "name": "fig-eta"}}
 figure, ax = plt.subplots(figsize=(6.4, 3.2))
@@ -1094,21 +1173,23 @@ dc.runtime.report(
 
 # %% [markdown]
 # With 64 steps DDIM misses {glue:text}`den_missing_ddim` of the variance and the ancestral sampler
-# {glue:text}`den_missing_ancestral`. But start both with an error on purpose: at $\sigma_{\max} = 3$ with mean 0, when the data has mean 1. After
-# very many steps the flow still carries {glue:text}`den_forgot_flow` of that error, the ancestral sampler
-# {glue:text}`den_forgot_ancestral`, its square. Errors made by an imperfect denoiser early on are forgotten in the
-# same way.
+# {glue:text}`den_missing_ancestral`. But start both with an error on purpose: at
+# $\sigma_{\max} = 3$ with mean 0, when the data has mean 1. After very many steps the flow still
+# carries {glue:text}`den_forgot_flow` of that error, the ancestral sampler
+# {glue:text}`den_forgot_ancestral`, its square. Errors made by an imperfect denoiser early on are
+# forgotten in the same way.
 #
 # ```{admonition} What would make this false?
 # :class: warning
-# - *Proved:* the theorems above, for the posterior mean or, in {prf:ref}`prop-cosines`, for affine denoisers. The flow theorem
-#   assumes bounded data (or bounded data, blurred), which images are.
-# - *Measured:* the orders 1 and 2 for the three bumps. They appear only once the steps are short against the
-#   levels at which paths part. For discrete data the velocity's slope grows like $1/\sigma^3$ between the
-#   points as $\sigma \to 0$, and a path that starts close to a ridge can be sent to the wrong side by any finite step.
-# - *Not shown:* which schedule or $\eta$ is best for images and trained networks. A network's error can dwarf all
-#   discretisation errors here, and then the flow of its *own* denoiser, not $p_\sigma$, is what samplers follow. That
-#   gap is the subject of this book.
+# - *Proved:* the theorems above, for the posterior mean or, in {prf:ref}`prop-cosines`, for affine
+#   denoisers. The flow theorem assumes bounded data (or bounded data, blurred), which images are.
+# - *Measured:* the orders 1 and 2 for the three bumps. They appear only once the steps are short
+#   against the levels at which paths part. For discrete data the velocity's slope grows like
+#   $1/\sigma^3$ between the points as $\sigma \to 0$, and a path that starts close to a ridge can
+#   be sent to the wrong side by any finite step.
+# - *Not shown:* which schedule or $\eta$ is best for images and trained networks. A network's error
+#   can dwarf all discretisation errors here, and then the flow of its *own* denoiser, not
+#   $p_\sigma$, is what samplers follow. That gap is the subject of this book.
 # ```
 #
 # ## Exercises
@@ -1147,9 +1228,9 @@ assert dc.exercises.check_score(score_from_denoiser)
 #
 # ```{exercise}
 # :label: ex-02-heun
-# Write one step of Heun's method for {eq}`eq-flow` from `sigma` to `sigma_next`: take Euler's step, ask the
-# denoiser for the slope at its end, go back and take the step again with the average of both slopes.
-# What should happen at `sigma_next = 0`?
+# Write one step of Heun's method for {eq}`eq-flow` from `sigma` to `sigma_next`: take Euler's step,
+# ask the denoiser for the slope at its end, go back and take the step again with the average of
+# both slopes. What should happen at `sigma_next = 0`?
 # ```
 
 
@@ -1202,7 +1283,8 @@ def my_denoiser(eps_model): ...  # your code: return a function of y and sigma
 # :label: sol-02-vp
 # :class: dropdown
 # ```
-# Translate the input, ask, translate the answer ({prf:ref}`prop-ve-vp`): $\hat x = y - \sigma \hat\varepsilon$.
+# Translate the input, ask, translate the answer ({prf:ref}`prop-ve-vp`):
+# $\hat x = y - \sigma \hat\varepsilon$.
 
 
 # %%
@@ -1222,9 +1304,10 @@ assert dc.exercises.check_vp_model(as_denoiser)
 #
 # ```{exercise}
 # :label: ex-02-split
-# Write `split(sigma, sigma_next, eta)`, which returns $\sigma_{\text{down}}$ and $\sigma_{\text{up}}$ of {eq}`eq-ancestral`. Then choose $\eta$: your
-# denoiser is perfect and you can afford 20 steps, or it is poor and you can afford 1,000. Which $\eta$ do you
-# try first in each case?
+# Write `split(sigma, sigma_next, eta)`, which returns $\sigma_{\text{down}}$ and
+# $\sigma_{\text{up}}$ of {eq}`eq-ancestral`. Then choose $\eta$: your denoiser is perfect and you
+# can afford 20 steps, or it is poor and you can afford 1,000. Which $\eta$ do you try first in each
+# case?
 # ```
 
 
@@ -1239,9 +1322,10 @@ def my_split(sigma, sigma_next, eta): ...  # your code: return down, up
 # :label: sol-02-split
 # :class: dropdown
 # ```
-# Few steps and a perfect denoiser: $\eta = 0$, since fresh noise loses more variance per step ({numref}`fig-eta`) and there is
-# nothing to forget. Many steps and a poor denoiser: $\eta = 1$, since the loss per step is small by then and errors
-# of earlier steps are forgotten. Neither is a law; measure.
+# Few steps and a perfect denoiser: $\eta = 0$, since fresh noise loses more variance per step
+# ({numref}`fig-eta`) and there is nothing to forget. Many steps and a poor denoiser: $\eta = 1$,
+# since the loss per step is small by then and errors of earlier steps are forgotten. Neither is a
+# law; measure.
 
 
 # %%
@@ -1258,9 +1342,11 @@ assert dc.exercises.check_split(split)
 #
 # ```{exercise}
 # :label: ex-02-v
-# Some networks predict neither the image nor the noise but $v = \sqrt{\bar\alpha}\, \varepsilon - \sqrt{1 - \bar\alpha}\; x$ in VP units
-# {cite:p}`salimans2022progressive`. Write the $v$ that an image prediction `x_hat` implies. On the circle of angles
-# $(\cos\theta, \sin\theta) = (\sqrt{\bar\alpha}, \sqrt{1 - \bar\alpha})$, what is $v$?
+# Some networks predict neither the image nor the noise but
+# $v = \sqrt{\bar\alpha}\, \varepsilon - \sqrt{1 - \bar\alpha}\; x$ in VP units
+# {cite:p}`salimans2022progressive`. Write the $v$ that an image prediction `x_hat` implies. On the
+# circle of angles $(\cos\theta, \sin\theta) = (\sqrt{\bar\alpha}, \sqrt{1 - \bar\alpha})$, what is
+# $v$?
 # ```
 
 
@@ -1275,8 +1361,9 @@ def my_v(x_t, x_hat, alpha_bar): ...  # your code
 # :label: sol-02-v
 # :class: dropdown
 # ```
-# On the circle $x_t = x\cos\theta + \varepsilon\sin\theta$, and $v$ is its derivative with respect to $\theta$: the velocity along the
-# circle. In terms of $v$, DDIM with equal angles takes equal steps.
+# On the circle $x_t = x\cos\theta + \varepsilon\sin\theta$, and $v$ is its derivative with respect
+# to $\theta$: the velocity along the circle. In terms of $v$, DDIM with equal angles takes equal
+# steps.
 
 
 # %%
@@ -1294,18 +1381,21 @@ assert dc.exercises.check_v_prediction(v_from_x)
 #
 # ## Summary
 #
-# - Squared error makes a denoiser the posterior mean ({prf:ref}`thm-mmse`), and the posterior mean is a step of length $\sigma^2$ up
-#   the log-density; its Jacobian is the posterior covariance over $\sigma^2$ ({prf:ref}`thm-tweedie`).
-# - Blurring is heat flow, heat flow is transport with velocity $(y - D_\sigma(y))/\sigma$, and running it backwards turns noise into
-#   data ({prf:ref}`thm-probability-flow`). On a line that map is known exactly ({prf:ref}`cor-quantile-map`).
-# - DDIM is Euler's step of this flow, in VE and VP units alike ({prf:ref}`prop-ddim-euler`, {prf:ref}`prop-ve-vp`).
-# - For affine denoisers a DDIM step costs exactly the cosine of the angle it turns ({prf:ref}`prop-cosines`): too little
-#   variance, error $1/K$. Heun's error is $1/K^2$.
-# - A stochastic step would be exact with a posterior draw. With the posterior mean it loses the posterior's spread
-#   ({prf:ref}`prop-ancestral-marginals`), and it forgets earlier errors.
+# - Squared error makes a denoiser the posterior mean ({prf:ref}`thm-mmse`), and the posterior mean
+#   is a step of length $\sigma^2$ up the log-density; its Jacobian is the posterior covariance over
+#   $\sigma^2$ ({prf:ref}`thm-tweedie`).
+# - Blurring is heat flow, heat flow is transport with velocity $(y - D_\sigma(y))/\sigma$, and
+#   running it backwards turns noise into data ({prf:ref}`thm-probability-flow`). On a line that map
+#   is known exactly ({prf:ref}`cor-quantile-map`).
+# - DDIM is Euler's step of this flow, in VE and VP units alike ({prf:ref}`prop-ddim-euler`,
+#   {prf:ref}`prop-ve-vp`).
+# - For affine denoisers a DDIM step costs exactly the cosine of the angle it turns
+#   ({prf:ref}`prop-cosines`): too little variance, error $1/K$. Heun's error is $1/K^2$.
+# - A stochastic step would be exact with a posterior draw. With the posterior mean it loses the
+#   posterior's spread ({prf:ref}`prop-ancestral-marginals`), and it forgets earlier errors.
 #
-# Next: what does this machinery generate when the denoiser is perfect for a finite training set? It copies
-# ({doc}`03_the_perfect_denoiser_copies`).
+# Next: what does this machinery generate when the denoiser is perfect for a finite training set? It
+# copies ({doc}`03_the_perfect_denoiser_copies`).
 #
 # ## References
 #
