@@ -2,7 +2,7 @@
 
 Variance exploding (VE): ``y = x + sigma * n``, the book's own form. Variance preserving (VP):
 ``x_t = sqrt(alpha_bar) * x + sqrt(1 - alpha_bar) * n``. They are one process in two units:
-``y = x_t / sqrt(alpha_bar)`` and ``sigma² = (1 - alpha_bar) / alpha_bar`` (`prop-ve-vp`).
+``y = x_t / sqrt(alpha_bar)`` and ``sigma² = (1 - alpha_bar) / alpha_bar`` (:prf:ref:`prop-ve-vp`).
 
 A schedule is a float64 tensor of shape (steps + 1,): decreasing noise levels, the last one 0.
 `Knobs` says how much fresh noise a sampler adds between two of them.
@@ -33,9 +33,9 @@ def _range(sigma_min: float, sigma_max: float) -> tuple[float, float]:
 def karras(
     steps: int = 40, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
 ) -> Tensor:
-    """Levels whose `rho`-th roots are evenly spaced [Karras et al. 2022, eq. 5], then 0.
+    """Levels whose `rho`-th roots are evenly spaced, then 0.
 
-    A large `rho` spends more steps at low noise. With ``steps=1`` the one level is `sigma_max`.
+    Equation 5 of :cite:t:`karras2022elucidating`. A large `rho` spends more steps at low noise. With ``steps=1`` the one level is `sigma_max`.
     """
     steps = _validate.integer("steps", steps, minimum=1)
     low, high = _range(sigma_min, sigma_max)
@@ -64,7 +64,10 @@ def _every(alpha_bar: Tensor, steps: int) -> Tensor:
 def linear_beta(
     steps: int = 40, beta_min: float = 1e-4, beta_max: float = 0.02, train_steps: int = 1000
 ) -> Tensor:
-    """The schedule of DDPM [Ho et al. 2020]: beta grows linearly over `train_steps` times."""
+    """The schedule of DDPM: beta grows linearly over `train_steps` times.
+
+    See :cite:t:`ho2020denoising`.
+    """
     steps = _validate.integer("steps", steps, minimum=1)
     train_steps = _validate.integer("train_steps", train_steps, minimum=1)
     low = _validate.real("beta_min", beta_min, minimum=0, strict=True)
@@ -76,7 +79,10 @@ def linear_beta(
 
 
 def cosine(steps: int = 40, offset: float = 0.008, train_steps: int = 1000) -> Tensor:
-    """The cosine schedule [Nichol & Dhariwal 2021, eq. 17], with beta capped at 0.999 as there."""
+    """The cosine schedule, with beta capped at 0.999.
+
+    Equation 17 of :cite:t:`nichol2021improved`.
+    """
     steps = _validate.integer("steps", steps, minimum=1)
     train_steps = _validate.integer("train_steps", train_steps, minimum=1)
     offset = _validate.real("offset", offset, minimum=0)

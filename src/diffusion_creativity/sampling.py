@@ -7,7 +7,8 @@ Every sampler is the loop `steps` with other knobs. From level sigma to sigma' i
 
 with ``x_hat = denoise(y_hat, sigma_hat)`` and ``sigma_down² + sigma_up² = sigma'²``. No churn and
 ``sigma_up = 0`` is DDIM, the Euler step of the probability-flow ODE
-``dy/dsigma = (y - D(y, sigma)) / sigma`` (`prop-ddim-euler`). `noise.Knobs.split` gives the levels.
+``dy/dsigma = (y - D(y, sigma)) / sigma`` (:prf:ref:`prop-ddim-euler`). `noise.Knobs.split` gives
+the levels.
 """
 
 import itertools
@@ -129,7 +130,9 @@ def heun(
     churn_max: float = math.inf,
     churn_noise: float = 1.0,
 ) -> Tensor:
-    """Sample by Heun's second-order steps, two denoiser calls each [Karras et al. 2022, alg. 1].
+    """Sample by Heun's second-order steps, two denoiser calls each.
+
+    This is algorithm 1 of :cite:t:`karras2022elucidating`.
 
     With `churn` > 0 it is their stochastic sampler (alg. 2). Other arguments as in `ddim`.
     """
@@ -153,8 +156,9 @@ def ancestral(
 ) -> Tensor:
     """Sample with fresh noise in each first-order step; other arguments as in `ddim`.
 
-    `eta` = 1 is DDPM's ancestral sampler, 0 is DDIM, between them DDIM's eta [Song et al. 2021,
-    eq. 16]; `churn` adds noise before a step instead [Karras et al. 2022, alg. 2].
+    `eta` = 1 is DDPM's ancestral sampler, 0 is DDIM, between them DDIM's eta (eq. 16 of
+    :cite:t:`song2021denoising`); `churn` adds noise before a step instead (algorithm 2 of
+    :cite:t:`karras2022elucidating`). See :prf:ref:`prop-ancestral-marginals`.
     """
     knobs = Knobs(eta, churn, churn_min, churn_max, churn_noise)
     iterator = steps(denoise, noise, sigmas, knobs=knobs, seed=seed)

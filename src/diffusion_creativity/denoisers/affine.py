@@ -1,4 +1,7 @@
-"""The affine denoiser, and the Gaussian law of every affine denoiser (`thm-affine-law`)."""
+"""The affine denoiser, and the Gaussian law of every affine denoiser.
+
+Derived in :prf:ref:`thm-affine-denoiser`, :prf:ref:`thm-affine-law` and :prf:ref:`thm-any-affine`.
+"""
 
 import itertools
 import math
@@ -79,8 +82,8 @@ def affine_law(
 ) -> Gaussian:
     """The law that a sampler generates with any affine denoiser, trained ones included.
 
-    Exact for the schedule `sigmas` (`thm-affine-law`); no symmetry and no common eigenbasis is
-    assumed. Cost: O(d³) a step.
+    Exact for the schedule `sigmas` (:prf:ref:`thm-any-affine`); no symmetry and no common
+    eigenbasis is assumed. Cost: O(d³) a step.
 
     Parameters
     ----------
@@ -107,11 +110,12 @@ def affine_law(
 
 
 class Affine:
-    """The best affine denoiser of a target with mean μ and covariance Σ (`thm-affine-denoiser`).
+    """The best affine denoiser of a target with mean μ and covariance Σ.
 
     ``D(y, σ) = μ + Σ (Σ + (σ² + γ) I)⁻¹ (I - exp(-2τ (Σ + (σ² + γ) I))) (y - μ)``: γ = `ridge`,
     τ = `stopped_at` (learning rate × time of gradient flow from zero; None: infinite). Computed in
-    the eigenbasis of Σ, two matrix products of (n, d) by (d, r) a call; no inverse.
+    the eigenbasis of Σ, two matrix products of (n, d) by (d, r) a call; no inverse. Derived in
+    :prf:ref:`thm-affine-denoiser`, :prf:ref:`prop-ridge-collapse`, :prf:ref:`prop-early-stopping`.
 
     Parameters
     ----------
@@ -238,7 +242,7 @@ class Affine:
         churn_max: float = math.inf,
         churn_noise: float = 1.0,
     ) -> Gaussian:
-        """The law of what is generated: exact for the schedule `sigmas` (`cor-finite-steps`).
+        """The law of what is generated, exact for the schedule: :prf:ref:`cor-finite-steps`.
 
         `sigmas` = None is the limit of the ODE, `ode_law`. The sampler's knobs are those of
         `affine_law`. Off the span of the eigenvectors the last step, to 0, leaves nothing but μ.
@@ -259,10 +263,10 @@ class Affine:
         return Gaussian.from_spectrum(shifted, variances, self.eigenvectors)
 
     def ode_law(self, sigma_max: float = math.inf, sigma_min: float = 0.0) -> Gaussian:
-        """The law of the exact ODE from sigma_max to sigma_min (`thm-affine-law`).
+        """The law of the exact ODE from sigma_max to sigma_min (:prf:ref:`thm-affine-law`).
 
         It is N(μ, Σ) from infinity to 0. With `ridge` or `stopped_at` the ODE contracts all the
-        way to 0 (`prop-ridge-collapse`): from infinity to 0 the law is the point μ. At a
+        way to 0 (:prf:ref:`prop-ridge-collapse`): from infinity to 0 the law is the point μ. At a
         sigma_min > 0 the directions without variance keep noise of sigma_min; they are left out.
         """
         sigma_min = _validate.real("sigma_min", sigma_min, minimum=0)
