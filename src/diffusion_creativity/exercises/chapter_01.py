@@ -114,7 +114,9 @@ def check_start_from(sample: Callable[..., Tensor]) -> bool:
         spread = seen[0].std().item()
         # The standard error of a standard deviation from 64,000 draws is 0.3 %.
         if abs(spread / 3.0 - 1) > 0.02:
-            return f"the starting noise must have standard deviation sigma_max = 3, not {spread:.3g}"
+            return (
+                f"the starting noise must have standard deviation sigma_max = 3, not {spread:.3g}"
+            )
         return None
 
     def seeds() -> str | None:
