@@ -31,7 +31,7 @@ def experiment() -> dict[str, dict]:
         results[name] = {
             "samples": samples[:SHOWN],
             "nearest": digits[indices[:SHOWN]],
-            "copies": int((distances < 1e-3).sum()),
+            "copies": round(SAMPLES * dc.metrics.copied_fraction(samples, digits)),
             "median_distance": round(distances.median().item(), 2),
             "indices": indices[:SHOWN].tolist(),
         }
