@@ -133,9 +133,9 @@ dc.widgets.Explorer.formula("ellipse_2d", data={"targets": shapes})
 #
 # Every other affine map, $y \mapsto Ay + b$, loses more by
 #
-# $$L(A, b) - L_{\min}
-# = \operatorname{tr}\bigl[(A - A_\sigma)(\Sigma + \sigma^2 I)(A - A_\sigma)^\top\bigr]
-# + \lVert A\mu + b - \mu \rVert^2 .$$
+# $$L(A, b) - L_{\min} =
+# \operatorname{tr}\bigl[(A - A_\sigma)(\Sigma + \sigma^2 I)(A - A_\sigma)^\top\bigr] +
+# \lVert A\mu + b - \mu \rVert^2 .$$
 # ```
 #
 # ```{prf:proof}
@@ -148,8 +148,8 @@ dc.widgets.Explorer.formula("ellipse_2d", data={"targets": shapes})
 # Any other map differs from $D_\sigma$ by $\Delta(y) = (A - A_\sigma)(y - \mu) + (A\mu + b - \mu)$,
 # an affine function of $y$. Hence $\mathbb E[r^\top \Delta(y)] = 0$, and
 #
-# $$\mathbb E\lVert x - Ay - b\rVert^2 = \mathbb E\lVert r - \Delta(y)\rVert^2
-# = \mathbb E\lVert r\rVert^2 + \mathbb E\lVert\Delta(y)\rVert^2 .$$
+# $$\mathbb E\lVert x - Ay - b\rVert^2 = \mathbb E\lVert r - \Delta(y)\rVert^2 =
+# \mathbb E\lVert r\rVert^2 + \mathbb E\lVert\Delta(y)\rVert^2 .$$
 #
 # Writing out the last term gives the stated excess. Since $\Sigma + \sigma^2 I$ is positive
 # definite, it is zero only for $A = A_\sigma$ and $b = \mu - A_\sigma\mu$.
@@ -258,8 +258,8 @@ dc.runtime.report(linear_p_excess=f"{p_excess:.2f}")
 # Let $z_i = u_i^\top(y - \mu)$. From {eq}`eq-gain`,
 # $u_i^\top(y - D_\sigma(y)) = z_i\,\bigl(1 - \tfrac{\lambda_i}{\lambda_i+\sigma^2}\bigr)$, so
 #
-# $$\frac{dz_i}{d\sigma}
-# = \frac{\sigma}{\lambda_i + \sigma^2}\,z_i
+# $$\frac{dz_i}{d\sigma} =
+# \frac{\sigma}{\lambda_i + \sigma^2}\,z_i
 # = z_i\,\frac{d}{d\sigma}\,\tfrac12\log(\lambda_i + \sigma^2),
 # \qquad z_i(\sigma) = z_i(\sigma_{\max})\sqrt{\frac{\lambda_i + \sigma^2}{\lambda_i +
 # \sigma_{\max}^2}} .$$
@@ -331,9 +331,9 @@ dc.runtime.report(linear_path_error=f"{path_error:.1e}", linear_mean_shift=f"{sh
 # ```{prf:proof}
 # One step multiplies $z_i$ by
 #
-# $$\frac{\lambda_i}{\lambda_i+\sigma^2}
-# + \frac{\sigma'}{\sigma}\cdot\frac{\sigma^2}{\lambda_i+\sigma^2}
-# = \frac{\lambda_i+\sigma\sigma'}{\lambda_i+\sigma^2} .$$
+# $$\frac{\lambda_i}{\lambda_i+\sigma^2} +
+# \frac{\sigma'}{\sigma}\cdot\frac{\sigma^2}{\lambda_i+\sigma^2} =
+# \frac{\lambda_i+\sigma\sigma'}{\lambda_i+\sigma^2} .$$
 #
 # The product of the steps is $g_i$, and the rest is as in {prf:ref}`thm-affine-law` with $g_i$ in
 # place of $r_i$.
@@ -559,8 +559,8 @@ dc.runtime.report(
 # The update of Heun's sampler (all steps but the last, which is first-order) is affine too: with
 # $h = \tfrac12(\hat\sigma' - \hat\sigma)$ and $M, c$ on the right as above,
 #
-# $$M_{\text{Heun}} = I + h\Bigl[\tfrac{1}{\hat\sigma}(I - A_{\hat\sigma})
-# + \tfrac{1}{\hat\sigma'}(I - A_{\hat\sigma'})M\Bigr],
+# $$M_{\text{Heun}} = I + h\Bigl[\tfrac{1}{\hat\sigma}(I - A_{\hat\sigma}) +
+# \tfrac{1}{\hat\sigma'}(I - A_{\hat\sigma'})M\Bigr],
 # \qquad
 # c_{\text{Heun}} = h\Bigl[-\tfrac{1}{\hat\sigma}b_{\hat\sigma} + \tfrac{1}{\hat\sigma'}\bigl((I -
 # A_{\hat\sigma'})c - b_{\hat\sigma'}\bigr)\Bigr].$$
@@ -691,8 +691,8 @@ assert not right_law.agreement(from_biasless, alpha=1e-3).ok  # the law with bia
 # the minimiser of $L(A,b) + \gamma\lVert A\rVert_F^2$. Let $a = \lambda_i + \gamma$. The flow from
 # $\sigma_{\max}$ to $\sigma_{\min}$ multiplies $z_i$ by
 #
-# $$\frac{z_i(\sigma_{\min})}{z_i(\sigma_{\max})}
-# = \Bigl(\frac{\sigma_{\min}}{\sigma_{\max}}\Bigr)^{\gamma/a}
+# $$\frac{z_i(\sigma_{\min})}{z_i(\sigma_{\max})} =
+# \Bigl(\frac{\sigma_{\min}}{\sigma_{\max}}\Bigr)^{\gamma/a}
 # \Bigl(\frac{a + \sigma_{\min}^2}{a + \sigma_{\max}^2}\Bigr)^{\lambda_i/2a} .$$
 #
 # For every $\gamma > 0$ it tends to $0$ as $\sigma_{\min} \to 0$: the exact flow generates the
@@ -703,10 +703,10 @@ assert not right_law.agreement(from_biasless, alpha=1e-3).ok  # the law with bia
 # Setting the gradient of the penalised loss to zero gives
 # $A(\Sigma + \sigma^2 I) + \gamma A = \Sigma$ and $b = \mu - A\mu$. Along $u_i$ the flow reads
 #
-# $$\frac{d\log z_i}{d\sigma}
-# = \frac1\sigma\Bigl(1 - \frac{\lambda_i}{a + \sigma^2}\Bigr)
-# = \frac{\gamma + \sigma^2}{\sigma\,(a + \sigma^2)}
-# = \frac{\gamma}{a}\cdot\frac1\sigma + \frac{\lambda_i}{a}\cdot\frac{\sigma}{a + \sigma^2},$$
+# $$\frac{d\log z_i}{d\sigma} =
+# \frac1\sigma\Bigl(1 - \frac{\lambda_i}{a + \sigma^2}\Bigr) =
+# \frac{\gamma + \sigma^2}{\sigma\,(a + \sigma^2)} =
+# \frac{\gamma}{a}\cdot\frac1\sigma + \frac{\lambda_i}{a}\cdot\frac{\sigma}{a + \sigma^2},$$
 #
 # where the last step splits into partial fractions, using $a - \gamma = \lambda_i$. Integrate:
 # $\log z_i = \frac\gamma a\log\sigma + \frac{\lambda_i}{2a}\log(a + \sigma^2) + \text{const}$. As
