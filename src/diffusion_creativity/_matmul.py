@@ -1,4 +1,4 @@
-"""Float32 matrix products at float32 accuracy, on the faster of the CPU's two routes."""
+"""Float32 matrix products at float32 accuracy, by the faster of the processor's routes."""
 
 import threading
 from collections.abc import Iterator
@@ -10,27 +10,28 @@ import torch
 ACCURACY = 1e-5  # largest relative error that the fast route may have against float64
 
 _lock = threading.Lock()
-_users = 0
-_before = ""
+_users: dict[str, int] = {}
+_before: dict[str, str] = {}
 
 
 @contextmanager
 def float32_matmul(device: torch.device) -> Iterator[None]:
-    """Run float32 products inside at float32 accuracy, by oneDNN where it has proved accurate.
+    """Run float32 products inside at float32 accuracy: no autocast, no TF32 on a GPU.
 
-    PyTorch's switch belongs to the process, not to the thread. The first block to enter sets it
-    and the last one to leave restores it; a product that another thread runs meanwhile takes the
-    same route, whose accuracy `onednn_is_accurate` has checked on this machine.
+    On a CPU they go to oneDNN where that has proved accurate. PyTorch's switch belongs to the
+    process, not to the thread: the first block to enter sets it, the last one to leave restores
+    it, and a product that another thread runs meanwhile takes the same, accurate route.
     """
+    switch = device.type == "cuda" or (device.type == "cpu" and onednn_is_accurate())
     with torch.autocast(device.type, enabled=False):
-        if device.type != "cpu" or not onednn_is_accurate():
+        if not switch:
             yield
             return
-        _enter()
+        _enter(device.type)
         try:
             yield
         finally:
-            _leave()
+            _leave(device.type)
 
 
 @cache
@@ -45,28 +46,42 @@ def onednn_is_accurate() -> bool:
     a, b = (torch.randn(64, 512, generator=generator) for _ in range(2))
     exact = a.double() @ b.double().T
     try:
-        _enter()
+        _enter("cpu")
         try:
             product = torch.addmm(torch.zeros(64), a, b.T)
         finally:
-            _leave()
+            _leave("cpu")
     except (AttributeError, RuntimeError):  # an older PyTorch, or one built without oneDNN
         return False
     return bool((product - exact).abs().max() < ACCURACY * exact.abs().max())
 
 
-def _enter() -> None:
-    global _users, _before
-    with _lock:
-        if _users == 0:
-            _before = torch.backends.mkldnn.matmul.fp32_precision
-            torch.backends.mkldnn.matmul.fp32_precision = "bf16"
-        _users += 1
+def _setting(kind: str) -> tuple[object, str, str | bool]:
+    """Where the switch is, its name, and the position wanted."""
+    if kind == "cpu":
+        return torch.backends.mkldnn.matmul, "fp32_precision", "bf16"
+    matmul = torch.backends.cuda.matmul
+    try:
+        matmul.fp32_precision  # noqa: B018 (asks whether this PyTorch has it)
+    except (AttributeError, RuntimeError):
+        return matmul, "allow_tf32", False
+    return matmul, "fp32_precision", "ieee"
 
 
-def _leave() -> None:
-    global _users
+def _enter(kind: str) -> None:
     with _lock:
-        _users -= 1
-        if _users == 0:
-            torch.backends.mkldnn.matmul.fp32_precision = _before
+        if not _users.get(kind):
+            backend, name, wanted = _setting(kind)
+            _before[kind] = getattr(backend, name)
+            setattr(backend, name, wanted)
+        _users[kind] = _users.get(kind, 0) + 1
+
+
+def _leave(kind: str) -> None:
+    with _lock:
+        if not _users.get(kind):
+            return
+        _users[kind] -= 1
+        if not _users[kind]:
+            backend, name, _ = _setting(kind)
+            setattr(backend, name, _before[kind])

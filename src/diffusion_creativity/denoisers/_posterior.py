@@ -21,10 +21,10 @@ from .._points import Points, Shortlist, slices
 
 ROWS = 512  # queries handled at once
 FLOOR = -80.0  # logits are clamped here: exp of a float32 that underflows is 10 to 28 times slower
-FELT = 6e-3  # bound on the error of a logit from which it could be felt (see Points.rounding)
+FELT = 4e-3  # bound on the error of a logit from which it could be felt (see Points.rounding)
 SPARSE = 0.7  # below this share of points in sight, gathering them first is faster
 LIMIT = 256  # points per query that are weighed in float64
-MENDED = 5  # `mended` is tried up to MENDED · FELT
+MENDED = 8  # `mended` is tried up to MENDED · FELT
 HEAVY = 8.0  # weights above exp(−HEAVY) of the largest are heavy
 
 
