@@ -35,7 +35,8 @@ def karras(
 ) -> Tensor:
     """Levels whose `rho`-th roots are evenly spaced, then 0.
 
-    Equation 5 of :cite:t:`karras2022elucidating`. A large `rho` spends more steps at low noise. With ``steps=1`` the one level is `sigma_max`.
+    Equation 5 of :cite:t:`karras2022elucidating`. A large `rho` spends more steps at low noise.
+    With ``steps=1`` the one level is `sigma_max`.
     """
     steps = _validate.integer("steps", steps, minimum=1)
     low, high = _range(sigma_min, sigma_max)
