@@ -115,7 +115,8 @@ def check_twin(solution) -> bool:
         if other.ndim != 2 or other.shape[1] != x.shape[1]:
             return f"return points of shape (M, {x.shape[1]}), not {tuple(other.shape)}"
         if _differs(other.mean(0), x.mean(0), 1e-4):
-            return "the means differ"
+            gap = (other.mean(0) - x.mean(0)).norm().item()
+            return f"the means differ by {gap:.2g} in length: μ is one of the two things D sees"
         if _differs(torch.cov(other.T, correction=0), torch.cov(x.T, correction=0), 1e-4):
             return "the means agree, the covariances (normalised by N) do not"
         return None
@@ -170,7 +171,9 @@ def check_ridge_variance(solution) -> bool:
 
     def with_ridge() -> str | None:
         for lam, ridge, low in ((1.7, 0.05, 0.01), (0.1, 0.3, 0.5), (5.0, 1.0, 1e-4)):
-            ratio = Affine(torch.zeros(1), torch.tensor([[lam]]), ridge=ridge).ode_ratio(1e9, low)
+            ratio = Affine(
+                torch.zeros(1), torch.tensor([[lam]], dtype=torch.float64), ridge=ridge
+            ).ode_ratio(1e9, low)
             expected = (1e9 * ratio.item()) ** 2
             found = float(solution(lam, ridge, low))
             if _differs(found, expected, 1e-4):
