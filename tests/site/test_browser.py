@@ -37,12 +37,20 @@ def test_every_other_page_is_quiet(browser, address, site):
     found = {}
     for file in sorted(site.rglob("*.html")):
         path = file.relative_to(site).as_posix()
-        if path in PAGES or path.startswith("_static"):
+        if path in [*PAGES, "index.html"] or path.startswith("_static"):
             continue
         with watch.watched(browser, address + path) as (_, problems):
             if problems:
                 found[path] = problems
     assert found == {}
+
+
+def test_front_door_leads_to_the_preface(browser, address):
+    """The bare address of the site."""
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_url(f"{address}{PAGES[0]}")
+    page.close()
 
 
 @pytest.mark.parametrize("path", [f"notebooks/{name}.html" for name in CHAPTERS] + PAGES[:1])

@@ -68,8 +68,8 @@ def describe(error: Exception, notebook) -> dict:
     return {
         "cell": (cells.index(cell) + 1 if cell else len(started)) - len(injected),
         "line": next((line for line in source.splitlines() if line.strip()), ""),
-        "error": output.get("ename") or type(error).__name__,
-        "message": output.get("evalue") or str(error).strip(),
+        "error": output.get("ename", type(error).__name__),
+        "message": output.get("evalue", str(error).strip()),
         "traceback": "\n".join(output.get("traceback", [])),
     }
 
