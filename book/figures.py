@@ -15,7 +15,7 @@ import diffusion_creativity as dc
 
 HERE = Path(__file__).parent
 SVG, FACTS = HERE / "_static" / "cover.svg", HERE / "_static" / "cover.json"
-SAMPLES, SHOWN = 240, 12  # the first twelve of the samples are shown: none was picked
+SAMPLES, SHOWN = 240, 10  # the first ten of the samples are shown: none was picked
 
 
 def experiment() -> dict[str, dict]:
@@ -48,17 +48,17 @@ def facts(results: dict[str, dict]) -> dict:
 def draw(results: dict[str, dict]) -> plt.Figure:
     """Four strips: samples above their nearest training images, twice."""
     dc.style.use()
-    figure, axes = plt.subplots(4, 1, figsize=(5.6, 2.9))
+    figure, axes = plt.subplots(4, 1, figsize=(4.6, 3.3))
     strips = (
         ("The perfect denoiser generates", "Bayes", "samples", "generated"),
-        ("nearest training images: {copies} of {n} samples are copies", "Bayes", "nearest", "data"),
-        ("The linear denoiser generates, from the same noise", "Affine", "samples", "generated"),
-        ("nearest training images: {copies} of {n} are copies", "Affine", "nearest", "data"),
+        ("nearest training images; copied: {copies} of {n}", "Bayes", "nearest", "data"),
+        ("The linear one, from the same noise", "Affine", "samples", "generated"),
+        ("nearest training images; copied: {copies} of {n}", "Affine", "nearest", "data"),
     )
     for ax, (title, name, key, colour) in zip(axes, strips, strict=True):
         dc.style.image_grid(results[name][key], columns=SHOWN, ax=ax)
         text = title.format(copies=results[name]["copies"], n=SAMPLES)
-        ax.set_title(text, color=dc.style.COLORS[colour], fontsize=10.5, pad=3)
+        ax.set_title(text, color=dc.style.COLORS[colour], fontsize=11.5, pad=3)
     return figure
 
 
