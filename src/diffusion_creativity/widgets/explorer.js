@@ -125,7 +125,9 @@ function h(tag, attributes = {}, ...children) {
 
 function build(scene, id) {
   const controls = scene.controls.map((c) => (c.kind === "choice" ? choice(c, id) : slider(c, id)));
-  const panels = Object.entries(scene.panels).map(([name, spec], i) => {
+  // Saved pages store the keys of `panels` sorted; `order` is the order that the author wrote.
+  const panels = (scene.order || Object.keys(scene.panels)).map((name, i) => {
+    const spec = scene.panels[name];
     const canvas = h("canvas"), plot = h("div", { class: "dc-plot" }, canvas, h("div", { class: "dc-svg" }));
     const title = h("div", { class: "dc-panel-title" }, spec.title || ""), legend = h("div", { class: "dc-legend" });
     return { name, spec, canvas, plot, title, legend, clip: `${id}-clip-${i}`, node: h("div", { class: `dc-panel dc-panel-${name}` }, title, legend, plot) };
@@ -146,7 +148,7 @@ function slider(spec, id) {
   const row = h("div", { class: "dc-row" }, input);
   const node = h("div", { class: "dc-control" }, h("div", { class: "dc-label-row" }, h("label", { for: key }, spec.label), output), row);
   let moved = () => {}, timer = 0;
-  const button = spec.play && h("button", { type: "button", class: "dc-play", "aria-pressed": "false", "aria-label": `Play: ${spec.label}` });
+  const button = !spec.play ? null : h("button", { type: "button", class: "dc-play", "aria-pressed": "false", "aria-label": `Play: ${spec.label}` });
   const stop = () => { clearInterval(timer); timer = 0; button?.setAttribute("aria-pressed", "false"); };
   const advance = () => {
     if (!input.isConnected || +input.value >= last) return stop();
@@ -299,7 +301,7 @@ const DRAW = {
   },
   line(m, ax) {
     const xs = rows(m.x), ys = rows(m.y);
-    if (m.label && ys.length === 1) {
+    if (m.label && ys !== m.y) { // one curve: its name stands at the curve
       let i = Math.round((m.label_at ?? 1) * (m.x.length - 1));
       while (i > 0 && !(ax.x.inside(m.x[i]) && ax.y.inside(m.y[i]))) i--;
       pointLabel(ax, m, ax.x(m.x[i]), ax.y(m.y[i]) - 7, m.label_at == null || m.label_at > 0.7 ? "end" : m.label_at < 0.3 ? "start" : "middle");

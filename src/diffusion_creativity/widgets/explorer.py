@@ -133,7 +133,8 @@ class Explorer(anywidget.AnyWidget):
         scene = {
             "title": title, "alt": alt or f"{title}. {shown}.", "caption": caption or shown,
             "columns": columns or min(len(panels), 3), "controls": [c.spec() for c in controls],
-            "panels": {k: p.spec() for k, p in panels.items()}, "arrays": packer.arrays,
+            "panels": {k: p.spec() for k, p in panels.items()}, "order": list(panels),
+            "arrays": packer.arrays,
             "deflated": deflated, "start": {c.name: c.start for c in controls}, **extra,
         }  # fmt: skip
         size = len(blob) + len(json.dumps(scene, allow_nan=False, ensure_ascii=False)) + len(source)
