@@ -47,6 +47,18 @@ import diffusion_creativity as dc
 run = dc.runtime.start(seed=seed, profile=profile)
 C = dc.style.COLORS
 
+
+def power_of_ten(value):
+    """3e-15 as 3 · 10⁻¹⁵, for the text."""
+    digits, power = f"{value:.0e}".split("e")
+    return f"{digits} · 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def enumerate_p(values):
+    *first, last = (f"{p:.2f}" for p in values)
+    return f"{', '.join(first)} and {last}"
+
+
 # %% [markdown]
 # ## Move it first
 #
@@ -87,7 +99,7 @@ Explorer.formula("posterior_1d", data={"points": centres, "variance": width**2})
 digit = dc.data.load("digits").x[3]  # (1, 8, 8)
 fixed_noise = torch.randn(digit.shape, generator=torch.Generator().manual_seed(seed))
 grid = np.linspace(-2.6, 2.6, 400)
-figure, axes = plt.subplots(2, 6, figsize=(7.2, 2.7))
+figure, axes = plt.subplots(2, 6, figsize=(6.4, 2.5))
 for (top, bottom), sigma in zip(axes.T, (0.0, 0.15, 0.4, 1.0, 3.0, 10.0), strict=True):
     scale = math.sqrt(1 + sigma**2)
     dc.style.image_grid(
@@ -167,7 +179,11 @@ rng = torch.Generator().manual_seed(seed)
 # :label: thm-mmse
 # Let $\E\norm{x}^2 < \infty$ and $D_\sigma(y) = \E[x \mid y]$. For every function $D$ with
 # $\E\norm{D(y)}^2 < \infty$,
-# $$\E\norm{x - D(y)}^2 = \E\norm{x - D_\sigma(y)}^2 + \E\norm{D_\sigma(y) - D(y)}^2 .$$
+#
+# $$
+# \E\norm{x - D(y)}^2 = \E\norm{x - D_\sigma(y)}^2 + \E\norm{D_\sigma(y) - D(y)}^2 .
+# $$
+#
 # So $D_\sigma$ has the least loss, $\E \tr \Cov(x \mid y)$, and every other denoiser pays for its
 # squared distance from it.
 # ```
@@ -233,7 +249,11 @@ dc.runtime.report(
 # :label: thm-tweedie
 # For every law $p_0$ of $x$ and every $\sigma > 0$, the density $p_\sigma$ is positive and smooth,
 # and
-# $$D_\sigma(y) = y + \sigma^2\, \nabla \log p_\sigma(y),$$
+#
+# $$
+# D_\sigma(y) = y + \sigma^2\, \nabla \log p_\sigma(y),
+# $$
+#
 # $$
 # \frac{\partial D_\sigma(y)}{\partial y} = \frac{\Cov(x \mid y)}{\sigma^2}
 # = I + \sigma^2\, \nabla^2 \log p_\sigma(y).
@@ -246,16 +266,20 @@ dc.runtime.report(
 # differentiate inside the expectation, and
 # $\nabla_y\, \varphi(y - x) = \frac{x - y}{\sigma^2}\, \varphi(y - x)$. Dividing by $p_\sigma$
 # turns $\varphi(y - x)/p_\sigma(y)$ into the weights of the posterior:
+#
 # $$
 # \nabla \log p_\sigma(y) = \frac{\E_x \frac{x - y}{\sigma^2} \varphi(y - x)}{p_\sigma(y)}
 # = \frac{\E[x \mid y] - y}{\sigma^2}.
 # $$
+#
 # For the second line, a posterior weight $w = \varphi(y - x) / p_\sigma(y)$ has the logarithmic
 # derivative
+#
 # $$
 # \nabla_y \log w = \frac{x - y}{\sigma^2} - \frac{D_\sigma(y) - y}{\sigma^2}
 # = \frac{x - D_\sigma(y)}{\sigma^2} .
 # $$
+#
 # Multiply by $x w$ and average to get
 # $\partial D_\sigma / \partial y = \E[\,x\,(x - D_\sigma(y))^\top \mid y\,] / \sigma^2$, and
 # this is $\Cov(x \mid y)/\sigma^2$. Differentiating the first line of the theorem gives the other
@@ -318,15 +342,14 @@ p_control = binned_p_value(x - (y + sigma * score), y)
 assert min(p_first, p_second) > 1e-3
 assert p_control < 1e-6
 dc.runtime.report(
-    den_tweedie_gap=f"{gap_first:.1e}",
-    den_tweedie_gap_second=f"{gap_second:.1e}",
+    den_tweedie_gap=power_of_ten(gap_first),
+    den_tweedie_gap_second=power_of_ten(gap_second),
     den_tweedie_p=f"{p_first:.2f}",
     den_tweedie_p_second=f"{p_second:.2f}",
-    den_tweedie_p_control="below 1e-6",
 )
 
 # %% mystnb={"image": {"alt": "Left: dots, the binned mean of clean values given the noisy value, lie on the blue curve of Tweedie's formula, a smooth staircase with steps at the three data bumps. Right: dots, the binned squared error, lie on the curve of sigma squared times the denoiser's slope, which peaks between the bumps."}, "figure": {"caption": "Tweedie's formula, computed from the density alone (curves), against what the clean values were (dots: means over bins of y, σ = 0.5). Left: first order. Right: second order, the posterior variance.", "name": "fig-tweedie"}} tags=["hide-input"]
-figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9))
+figure, (left, right) = plt.subplots(1, 2, figsize=(6.0, 2.8))
 order = y.argsort()
 for ax, value, curve, title in (
     (left, x, tweedie, "E[x | y]"),
@@ -344,7 +367,7 @@ plt.show()
 # Differentiation agrees with the posterior mean to {glue:text}`den_tweedie_gap`, and with the
 # posterior variance to a relative {glue:text}`den_tweedie_gap_second`. Regression finds nothing
 # against either line ($p$ = {glue:text}`den_tweedie_p` and {glue:text}`den_tweedie_p_second`). The
-# wrong power of $\sigma$ is rejected with $p$ {glue:text}`den_tweedie_p_control`.
+# wrong power of $\sigma$ is rejected: the cell asserts $p < 10^{-6}$.
 #
 # ## The flow from noise to data
 #
@@ -382,14 +405,14 @@ def even_noise(n):
     return torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)
 
 
-few, many = SIGMA_MAX * even_noise(23), SIGMA_MAX * even_noise(1500)
+few, many = SIGMA_MAX * even_noise(15), SIGMA_MAX * even_noise(1500)
 fine = torch.tensor([*np.geomspace(SIGMA_MAX, 0.01, 90), 0.0])
 exact_paths = np.stack([
     quantile(target.cdf(few, SIGMA_MAX), s.item()) / math.hypot(1, s) for s in fine
 ], 1)  # fmt: skip
 exact_marks = marks.line(
     np.broadcast_to(turn(fine.numpy()), exact_paths.shape), exact_paths,
-    color="law", opacity=0.55, width=1.2, label="exact flow",
+    color="law", opacity=0.8, width=1.2, label="exact flow",
 )  # fmt: skip
 x_axis = np.linspace(-1.7, 1.7, 240)
 target_density = target.log_density(torch.tensor(x_axis), 0).exp().numpy()
@@ -400,7 +423,8 @@ bin_centres = (bin_edges[1:] + bin_edges[:-1]) / 2
 def draw_flow(method, steps):
     sigmas = dc.noise.karras(steps, sigma_max=SIGMA_MAX)
     sample = getattr(dc.sampling, method)
-    paths = sample(target, few, sigmas, return_trajectory=True).T / np.hypot(1, sigmas)
+    paths = sample(target, few, sigmas, return_trajectory=True).T.numpy()
+    paths = paths / np.hypot(1, sigmas.numpy())  # (paths, steps + 1), in VP units
     end = sample(target, many, sigmas)
     exact_end = quantile(target.cdf(many, SIGMA_MAX), 0.0)
     error = (end - exact_end).abs().mean().item()
@@ -415,7 +439,7 @@ def draw_flow(method, steps):
         "flow": [
             exact_marks,
             marks.line(
-                np.broadcast_to(turn(sigmas.numpy()), paths.shape), paths.numpy(),
+                np.broadcast_to(turn(sigmas.numpy()), paths.shape), paths,
                 color="generated", width=1.5, opacity=0.8, label="sampler",
             ),
         ],
@@ -445,8 +469,10 @@ Explorer.precomputed(
 )  # fmt: skip
 
 # %% [markdown]
-# With one step every sample is the data's mean. With few steps the bumps are there but too narrow,
-# and some paths end between them. Heun's orange paths lie on the green ones much sooner.
+# With one step every sample is the data's mean. With a few Euler steps they are spread too little,
+# and many lie where the data has nothing; it takes dozens to fill the three bumps. Heun's method
+# starts worse: two or three of its steps overshoot wildly. From about eighteen steps on its paths
+# lie on the green ones.
 #
 # ### Where the velocity comes from
 #
@@ -455,12 +481,16 @@ Explorer.precomputed(
 # ```{prf:lemma} Blurring is heat flow
 # :label: lem-heat
 # For $\sigma > 0$ the density $p_\sigma = p_0 * \normal(0, \sigma^2 I)$ satisfies
-# $$\frac{\partial p_\sigma}{\partial \sigma} = \sigma\, \Delta p_\sigma .$$
+#
+# $$
+# \frac{\partial p_\sigma}{\partial \sigma} = \sigma\, \Delta p_\sigma .
+# $$
 # ```
 #
 # ```{prf:proof}
 # Take first the Gaussian itself,
 # $\varphi_\sigma(r) = (2\pi\sigma^2)^{-d/2} e^{-\norm{r}^2 / 2\sigma^2}$. Differentiation gives
+#
 # $$
 # \partial_\sigma \varphi_\sigma
 # = \Big(\frac{\norm{r}^2}{\sigma^3} - \frac{d}{\sigma}\Big) \varphi_\sigma,
@@ -468,6 +498,7 @@ Explorer.precomputed(
 # \Delta \varphi_\sigma
 # = \Big(\frac{\norm{r}^2}{\sigma^4} - \frac{d}{\sigma^2}\Big) \varphi_\sigma,
 # $$
+#
 # so $\partial_\sigma \varphi_\sigma = \sigma \Delta \varphi_\sigma$. Put $r = y - x$ and average
 # over $x$. Both sides are bounded in $x$, so the equation survives.
 # ```
@@ -499,10 +530,12 @@ Explorer.precomputed(
 #
 # *The right law.* Put $v = -\sigma \nabla \log p_\sigma$. Since $p \nabla \log p = \nabla p$,
 # {prf:ref}`lem-heat` reads
+#
 # $$
 # \frac{\partial p_\sigma}{\partial \sigma} = \nabla \cdot (\sigma \nabla p_\sigma)
 # = \nabla \cdot (p_\sigma\, \sigma \nabla \log p_\sigma) = -\nabla \cdot (p_\sigma\, v).
 # $$
+#
 # That is the continuity equation of particles that move with $v$. For a Lipschitz velocity it has
 # one solution for given data at one level, so the particles' density is $p_\sigma$ at every level.
 # Tweedie's formula turns $-\sigma \nabla \log p_\sigma$ into $(y - D_\sigma)/\sigma$.
@@ -588,18 +621,17 @@ for start_level in (2.0, 10.0, SIGMA_MAX):
     assert distance < bound
     tv[start_level] = f"{distance:.4f}, bound {bound:.4f}"
 dc.runtime.report(
-    den_flow_p=", ".join(f"{p:.2f}" for p in p_flow),
-    den_flow_p_wrong=f"{min(p_wrong):.0e}",
-    den_map_gap=f"{gap_map.median():.0e}",
+    den_flow_p=enumerate_p(p_flow),
+    den_map_gap=power_of_ten(gap_map.median()),
     **{f"den_start_{level:.0f}": text for level, text in tv.items()},
 )
 
 # %% [markdown]
 # The five $p$-values are {glue:text}`den_flow_p` (one draw seen at five levels, so nearly one
-# test); the wrong velocity is rejected with $p$ = {glue:text}`den_flow_p_wrong`. The median
-# distance of a path's end from the quantile map is {glue:text}`den_map_gap`, and what is left is
-# the error of the steps. Starting from pure noise at $\sigma_{\max} = 80$ costs a total variation
-# distance of {glue:text}`den_start_80`; at $\sigma_{\max} = 2$ it is {glue:text}`den_start_2`.
+# test). The wrong velocity is rejected; the cell asserts $p < 10^{-6}$. The median distance of a
+# path's end from the quantile map is {glue:text}`den_map_gap`, and what is left is the error of the
+# steps. Starting from pure noise at $\sigma_{\max} = 80$ costs a total variation distance of
+# {glue:text}`den_start_80`; at $\sigma_{\max} = 2$ it is {glue:text}`den_start_2`.
 #
 # (sec-dialects)=
 # ## Two dialects, one process
@@ -717,7 +749,7 @@ for denoise in (dc.denoisers.Bayes.fit(images), dc.denoisers.Affine.fit(images))
     control_gap = min(control_gap, (ve - forgot).abs().max().item())
 assert largest_gap < 1e-8
 assert control_gap > 0.1
-dc.runtime.report(den_vp_gap=f"{largest_gap:.0e}", den_vp_control=f"{control_gap:.2g}")
+dc.runtime.report(den_vp_gap=power_of_ten(largest_gap), den_vp_control=f"{control_gap:.2g}")
 
 # %% [markdown]
 # The largest difference in any pixel of any image is {glue:text}`den_vp_gap`. Without the change of
@@ -762,7 +794,11 @@ dc.runtime.report(den_vp_gap=f"{largest_gap:.0e}", den_vp_control=f"{control_gap
 # $g + \frac{\sigma'}{\sigma}(1 - g)$ with $g = \frac{\lambda}{\lambda + \sigma^2}$, which is
 # $\frac{\lambda + \sigma\sigma'}{\lambda + \sigma^2}$. The exact flow multiplies it by
 # $\sqrt{(\lambda + \sigma'^2)/(\lambda + \sigma^2)}$. The ratio is
-# $$\frac{\lambda + \sigma\sigma'}{\sqrt{\lambda + \sigma^2}\,\sqrt{\lambda + \sigma'^2}},$$
+#
+# $$
+# \frac{\lambda + \sigma\sigma'}{\sqrt{\lambda + \sigma^2}\,\sqrt{\lambda + \sigma'^2}},
+# $$
+#
 # the cosine of the angle between the vectors $(\sqrt\lambda, \sigma)$ and
 # $(\sqrt\lambda, \sigma')$ of the plane, which is $\theta - \theta'$.
 #
@@ -866,7 +902,7 @@ constant = {
     "Euler": np.trapezoid(speed**2 / 2, dx=1 / 20_000),
     "Heun": np.trapezoid(np.tan(angles) * speed**3 / 2, dx=1 / 20_000),
 }
-figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.1), sharex=True)
+figure, (left, right) = plt.subplots(1, 2, figsize=(6.0, 2.8), sharex=True)
 for name, marker, power in (("Euler", "o", 1), ("Heun", "s", 2)):
     left.loglog(step_counts, gauss_error[name], marker, color=C["generated"])
     left.loglog(step_counts, constant[name] / step_counts**power, color=C["law"])
@@ -891,8 +927,8 @@ dc.runtime.report(
     **{name: f"{value:.3f}".replace("-", "−") for name, value in orders.items()},
     den_constant_euler=f"{constant['Euler']:.3f}",
     den_constant_euler_found=f"{gauss_error['Euler'][-1] * 256:.3f}",
-    den_error_euler_64=f"{bumps_error['Euler'][3]:.4f}",
-    den_error_heun_32=f"{bumps_error['Heun'][2]:.4f}",
+    den_error_euler_64=f"{bumps_error['Euler'][3]:.2g}",
+    den_error_heun_32=f"{bumps_error['Heun'][2]:.2g}",
     den_lost_32=f"{100 * lost_paths[2]:.1f} %",
     den_lost_256=f"{100 * lost_paths[5]:.1f} %",
 )
@@ -927,7 +963,7 @@ schedules = {
     "linear_beta": (dc.noise.linear_beta, "noise", "^"),
     "cosine": (dc.noise.cosine, "law", "D"),
 }
-figure, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.0))
+figure, (left, right) = plt.subplots(1, 2, figsize=(6.0, 2.8))
 for name, (make, color, marker) in schedules.items():
     sigmas = make(20)
     left.semilogy(sigmas[:-1], marker=marker, color=C[color], label=name.replace("_", "-"))
@@ -945,7 +981,7 @@ plt.show()
 # %% mystnb={"image": {"alt": "Two log-log plots of error against the number of denoiser calls for four schedules, Euler on the left and Heun on the right. With Euler the cosine schedule has the smallest error everywhere; with Heun it has by far the largest, and Karras's the smallest from 39 calls on."}, "figure": {"caption": "Mean distance from the exact flow for the three bumps, at an equal number of denoiser calls.", "name": "fig-schedule-errors"}} tags=["hide-input"]
 call_counts = [7, 11, 19, 39, 79, 159]
 errors = {}
-figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.1), sharey=True)
+figure, axes = plt.subplots(1, 2, figsize=(6.0, 2.8), sharey=True)
 for ax, method in zip(axes, ("Euler", "Heun"), strict=True):
     for name, (make, color, marker) in schedules.items():
         for calls in call_counts:
@@ -972,12 +1008,12 @@ dc.runtime.report(
         f"den_kept_{name}": f"{100 * kept(make(20), 1.0, False):.2f} %"
         for name, (make, _, _) in schedules.items()
     },
-    den_cosine_start=f"{dc.noise.cosine(20)[0].item():,.0f}",
+    den_cosine_start=f"{dc.noise.cosine(20)[0].item():.0f}",
     den_kept_best=f"{100 * math.cos(math.pi / 2 / 20) ** 20:.2f} %",
-    den_kept_small_cosine=f"{100 * kept(dc.noise.cosine(20), 0.01, False):.1f} %",
-    den_kept_small_karras=f"{100 * kept(dc.noise.karras(20), 0.01, False):.1f} %",
+    den_kept_small_cosine=f"{100 * kept(dc.noise.cosine(20), 0.01, False):.2f} %",
+    den_kept_small_karras=f"{100 * kept(dc.noise.karras(20), 0.01, False):.2f} %",
     **{
-        f"den_calls39_{method.lower()}_{name}": f"{errors[method, name, 39]:.4f}"
+        f"den_calls39_{method.lower()}_{name}": f"{errors[method, name, 39]:.2g}"
         for method in ("Euler", "Heun")
         for name in schedules
     },
@@ -1010,9 +1046,11 @@ dc.runtime.report(
 #
 # ```{math}
 # :label: eq-ancestral
-# y' = \hat x + \frac{\sigma_{\text{down}}}{\sigma}(y - \hat x) + \sigma_{\text{up}}\, n', \qquad
-# \sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2, \qquad
-# \sigma_{\text{up}} = \eta\, \sigma' \sqrt{1 - \sigma'^2/\sigma^2}.
+# \begin{aligned}
+# y' &= \hat x + \frac{\sigma_{\text{down}}}{\sigma}(y - \hat x) + \sigma_{\text{up}}\, n', \\
+# \sigma_{\text{up}} &= \eta\, \sigma' \sqrt{1 - \sigma'^2/\sigma^2}, \qquad
+# \sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2 .
+# \end{aligned}
 # ```
 #
 # With $\eta = 0$ this is DDIM, with $\eta = 1$ the ancestral sampler of DDPM, between them the
@@ -1120,8 +1158,8 @@ assert stochastic.agreement(samples).ok
 assert not affine.law(dc.noise.karras(8)).agreement(samples).ok  # eta matters at eight steps
 dc.runtime.report(
     **rows,
-    den_draw_p=", ".join(f"{p:.2f}" for p in p_draw),
-    den_point_p=f"{min(p_point):.3f}",
+    den_draw_p=enumerate_p(p_draw),
+    den_point_p=f"{min(p_point):.2g}",
     den_point_tests=len(p_point),
 )
 
@@ -1136,8 +1174,8 @@ dc.runtime.report(
 # is forgetting. Whatever error is in $y$, the flow carries it along; a stochastic step replaces a
 # part of $y$ by noise that is right by construction.
 
-# %% mystnb={"image": {"alt": "Log-log plot of the missing share of the variance against the number of steps. Three lines for eta 0, 0.5 and 1 fall with slope minus one; the line for eta 1 is highest. A fourth line for churn lies near eta 0."}, "figure": {"caption": "Share of the variance that is missing after K first-order steps, for Gaussian data of unit variance: exact laws, no sampling.", "name": "fig-eta"}}
-figure, ax = plt.subplots(figsize=(6.4, 3.2))
+# %% mystnb={"image": {"alt": "Log-log plot of the missing share of the variance against the number of steps. Three lines for eta 0, 0.5 and 1 fall with slope minus one; the line for eta 1 is highest, the one for eta 0 lowest. A fourth line, for churn, lies just below eta 1."}, "figure": {"caption": "Share of the variance that is missing after K first-order steps, for Gaussian data of unit variance: exact laws, no sampling.", "name": "fig-eta"}}
+figure, ax = plt.subplots(figsize=(5.2, 2.9))
 settings = {
     "η = 0 (DDIM)": ({"eta": 0.0}, "-o"),
     "η = 0.5": ({"eta": 0.5}, "--s"),
@@ -1154,6 +1192,7 @@ for name, (knobs, style) in settings.items():
     ax.loglog(step_counts, missing[name], style, color=C["generated"], label=name)
 ax.set(xlabel="steps K", ylabel="missing share of the variance")
 ax.set_xticks(step_counts, [str(k) for k in step_counts])
+ax.set_yticks([0.03, 0.1, 0.3, 0.6], ["3 %", "10 %", "30 %", "60 %"])
 ax.minorticks_off()
 ax.legend()
 plt.show()
@@ -1202,7 +1241,8 @@ dc.runtime.report(
 
 
 # %%
-def my_score(denoise, y, sigma): ...  # your code: one line
+def my_score(denoise, y, sigma):
+    """Your code: one line."""
 
 
 # dc.exercises.check_score(my_score)
@@ -1235,7 +1275,8 @@ assert dc.exercises.check_score(score_from_denoiser)
 
 
 # %%
-def my_heun_step(denoise, y, sigma, sigma_next): ...  # your code
+def my_heun_step(denoise, y, sigma, sigma_next):
+    """Your code."""
 
 
 # dc.exercises.check_heun_step(my_heun_step)
@@ -1273,7 +1314,8 @@ assert dc.exercises.check_heun_step(heun_step)
 
 
 # %%
-def my_denoiser(eps_model): ...  # your code: return a function of y and sigma
+def my_denoiser(eps_model):
+    """Your code: return a function of y and sigma."""
 
 
 # dc.exercises.check_vp_model(my_denoiser)
@@ -1312,7 +1354,8 @@ assert dc.exercises.check_vp_model(as_denoiser)
 
 
 # %%
-def my_split(sigma, sigma_next, eta): ...  # your code: return down, up
+def my_split(sigma, sigma_next, eta):
+    """Your code: return down, up."""
 
 
 # dc.exercises.check_split(my_split)
@@ -1351,7 +1394,8 @@ assert dc.exercises.check_split(split)
 
 
 # %%
-def my_v(x_t, x_hat, alpha_bar): ...  # your code
+def my_v(x_t, x_hat, alpha_bar):
+    """Your code."""
 
 
 # dc.exercises.check_v_prediction(my_v)
