@@ -62,8 +62,8 @@ def start(seed: int = 0, profile: str = "book") -> Run:
 def report(**values: Any) -> None:
     """Show named results as a table, and hand each to the page's prose under its name.
 
-    On the website ``{glue:text}`name` `` in the text becomes the value; in Jupyter and Colab the
-    reader finds it in the table. Pass strings where the format matters.
+    On the website the role ``{glue:text}`` with that name becomes the value; in Jupyter and Colab
+    the reader finds it in the table. Pass strings where the format matters.
     """
     texts = {name: _text(value) for name, value in values.items()}
     try:
