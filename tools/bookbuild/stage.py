@@ -25,6 +25,27 @@ def own_citations(text: str, prefix: str) -> str:
     return re.sub(r"(?m)^(\W*\{bibliography\}.*)$", rf"\1\n:keyprefix: {prefix}", text)
 
 
+def is_picture(output) -> bool:
+    """Whether an output of a cell is an image."""
+    return any(kind.startswith("image/") for kind in output.get("data", {}))
+
+
+def apart_from_figure(cell) -> list:
+    """A cell whose picture is a numbered figure, and a cell for what else it shows.
+
+    MyST-NB would make every output of the cell a figure of the same name.
+    """
+    rich = ("display_data", "execute_result")
+    others = [o for o in cell.outputs if o.output_type in rich and not is_picture(o)]
+    is_figure = cell.metadata.get("mystnb", {}).get("figure")
+    if not is_figure or not others or len(others) == len(cell.outputs):
+        return [cell]
+    below = nbformat.v4.new_code_cell(execution_count=cell.execution_count, outputs=others)
+    below.metadata["tags"] = ["remove-input"]
+    cell.outputs = [output for output in cell.outputs if output not in others]
+    return [cell, below]
+
+
 def page_notebook(path: Path) -> bytes:
     """Strip an executed notebook of what belongs to the run and not to the page."""
     notebook = nbformat.read(path, as_version=4)
@@ -33,9 +54,11 @@ def page_notebook(path: Path) -> bytes:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-        if cell.cell_type == "markdown":
+        if cell.cell_type == "code":
+            removed = "injected-parameters" in cell.metadata.get("tags", [])
+            cells += [] if removed else apart_from_figure(cell)
+        else:
             cell.source = own_citations(cell.source, f"{path.stem[:2]}-")
-        if "injected-parameters" not in cell.metadata.get("tags", []):
             cells.append(cell)
     notebook.cells = cells
     return nbformat.writes(notebook).encode()
