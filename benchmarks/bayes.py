@@ -196,7 +196,7 @@ def _line(row: dict) -> str:
     )
 
 
-def provenance(x: Tensor, rounds: int) -> dict:
+def provenance(x: Tensor, rounds: int, queries: int) -> dict:
     cpu = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if s.startswith("model name")]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -214,6 +214,7 @@ def provenance(x: Tensor, rounds: int) -> dict:
         "shape": list(x.shape),
         "batch": BATCH,
         "rounds": rounds,
+        "queries_checked": queries,
         "time": "median CPU milliseconds a call, contestants interleaved",
     }
 
@@ -231,7 +232,7 @@ def main() -> None:
     print("midpoints between training images\n" + HEADER)
     rows = measure(x, options.rounds, options.queries)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    record = {"provenance": provenance(x, options.rounds), "rows": rows}
+    record = {"provenance": provenance(x, options.rounds, options.queries), "rows": rows}
     options.output.write_text(json.dumps(record, indent=1) + "\n")
     print(f"written to {options.output}")
 
