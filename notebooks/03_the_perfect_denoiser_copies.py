@@ -603,7 +603,7 @@ plt.show()
 # the number of training images never seen what chance would leave?
 
 # %%
-per_image = run.size(smoke=4, book=10)
+per_image = run.size(smoke=20, book=10)
 n = per_image * N
 start = mean_image + dc.sampling.initial_noise(n, (1, 8, 8), seed=run.seed + 2)
 sigmas = dc.noise.karras(20)
@@ -708,7 +708,7 @@ plt.show()
 # Turn that around and every run gives an estimate of $e$.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Relative error of the generation probabilities against the number of denoiser calls for DDIM and Heun. Both fall; Heun falls much faster and reaches the measurement's noise at about twenty to thirty-five calls."}, "figure": {"caption": "Root-mean-square relative error of the N generation probabilities, against the cost of a sample. Every sample at every point of this figure is an exact copy. Open symbols: not distinguishable from equal probabilities.", "name": "fig-copies-steps"}}
-fewer = run.size(smoke=2, book=5) * N
+fewer = run.size(smoke=10, book=5) * N
 noise = mean_image + dc.sampling.initial_noise(fewer, (1, 8, 8), seed=run.seed + 3)
 trials = [("DDIM", k) for k in (3, 5, 10, 20, 40)] + [("Heun", k) for k in (3, 5, 9, 18)]
 price = {}
