@@ -30,11 +30,11 @@
 # - **Prerequisites** vectors, averages, a little Python. No earlier chapter.
 # ```
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 profile = "book"  # "smoke": seconds, "book": what the site shows, "gpu": full size
 seed = 0
 
-# %%
+# %% tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -87,7 +87,7 @@ def draw(denoiser, steps, progress):
     distance = dc.metrics.nearest(x_hat, train)[0].mean().item()
     where = f"After {index} of {steps} steps the noise level is {sigmas:.3g}."
     if index == steps:
-        where = f"After {index} of {steps} steps no noise is left: these are the samples."
+        where = f"After step {steps} of {steps} no noise is left: these are the samples."
     far = f"Nearest training image to each answer: at distance {distance:.2f} on average."
     return {
         # Shown at the size of noise 1; at the end, where sigma = 0, this is y itself.
@@ -173,7 +173,8 @@ def sample(denoise, y, sigmas):
 
 # %% [markdown]
 # The package has the same sampler as `dc.sampling.ddim`. Before we use it, we check that it is the
-# same, for both denoisers.
+# same, for both denoisers. The levels come from `dc.noise.karras`: few where the noise is strong,
+# many where it is weak {cite:p}`karras2022elucidating`.
 
 # %%
 n_samples = run.size(smoke=300, book=1000, gpu=10_000)
@@ -184,7 +185,7 @@ made = {name: dc.sampling.ddim(denoise, noise, sigmas) for name, denoise in WORD
 by_hand = {name: sample(denoise, noise, sigmas) for name, denoise in WORDS.items()}
 gap = max((made[name] - by_hand[name]).abs().max().item() for name in WORDS)
 assert gap < 1e-4  # grey levels run from -1 to 1
-dc.runtime.report(first_samples=f"{n_samples:,}", first_gap=f"{gap:.0e}")
+dc.runtime.report(first_samples=f"{n_samples:,}", first_gap=f"{gap:.6f}")
 
 # %% [markdown]
 # Over {glue:text}`first_samples` samples of each denoiser the two programs differ by at most
@@ -193,7 +194,7 @@ dc.runtime.report(first_samples=f"{n_samples:,}", first_gap=f"{gap:.0e}")
 # ratio $\sigma'/\sigma$ of the two levels says where.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "A straight line from a point y at the right, the noisy image at level sigma, to a point x-hat at the left, the answer. The next point lies on the line between them. The part of the line from x-hat to the next point is labelled sigma-prime times noise."}, "figure": {"caption": "One step. The denoiser looks at $y$ and answers $\\hat x$. The step goes along the line between them and stops where the fraction $\\sigma'/\\sigma$ of the way is left.", "name": "fig-first-step"}}
-fig, ax = plt.subplots(figsize=(6.6, 2.3))
+fig, ax = plt.subplots(figsize=(5.6, 2.1))
 answer, noisy = np.array([0.0, 0.0]), np.array([4.0, 1.0])
 after = answer + 0.55 * (noisy - answer)
 ax.plot(*zip(answer, noisy, strict=True), color=COLORS["noise"], lw=1.2, ls=(0, (4, 3)))
@@ -225,8 +226,10 @@ plt.show()
 #
 # ```{math}
 # :label: eq-first-bayes
-# D_\sigma(y) = \sum_{i=1}^{N} w_i\, x_i , \qquad
-# w_i = \frac{e^{-\norm{y - x_i}^2 / 2\sigma^2}}{\sum_j e^{-\norm{y - x_j}^2 / 2\sigma^2}} .
+# \begin{aligned}
+# D_\sigma(y) &= \sum_{i=1}^{N} w_i x_i , \\
+# w_i &= \frac{e^{-\norm{y - x_i}^2 / 2\sigma^2}}{\sum_j e^{-\norm{y - x_j}^2 / 2\sigma^2}} .
+# \end{aligned}
 # ```
 #
 # **Linear** may only be a matrix times $y$ plus a fixed image (strictly, an *affine* function). The
@@ -235,7 +238,7 @@ plt.show()
 #
 # ```{math}
 # :label: eq-first-affine
-# D_\sigma(y) = \mu + \Sigma\,(\Sigma + \sigma^2 I)^{-1}\,(y - \mu) .
+# D_\sigma(y) = \mu + \Sigma (\Sigma + \sigma^2 I)^{-1} (y - \mu) .
 # ```
 #
 # It starts from the average and lets through those patterns in $y$ that are strong in the data
@@ -379,7 +382,7 @@ dc.runtime.report(
 # training images appear among the samples. For the linear denoiser: how much the samples vary,
 # compared with the training images.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two charts against the number of steps, 1 to 80. Left: the number of different training images among the perfect denoiser's samples rises from very few at 1 and 2 steps to the level expected when each training image is equally likely, reached near 20 steps. Right: the variance of the linear denoiser's samples as a share of the training images' variance rises from almost zero to above 90 percent; dots for the measured values lie on the line of the exact law."}, "figure": {"caption": "Too few steps, too little variety. Left: different training images among the perfect denoiser's samples; the line is what to expect if all are equally likely. Right: total variance of the linear denoiser's samples as a share of the training set's; the line is the exact law that [the chapter on linear denoisers](04_linear) proves.", "name": "fig-first-steps"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two charts against the number of steps, 1 to 80. Left: the number of different training images among the perfect denoiser's samples rises from very few at 1 and 2 steps to the level expected when each training image is equally likely, reached near 20 steps. Right: the variance of the linear denoiser's samples as a share of the training images' variance rises from almost zero to above 90 percent; dots for the measured values lie on the line of the exact law."}, "figure": {"caption": "Too few steps, too little variety. Left: different training images among the perfect denoiser's samples; the line is what to expect if all are equally likely. Right: total variance of the linear denoiser's samples as a share of the training set's; the line is the exact law, which the chapter on linear denoisers proves.", "name": "fig-first-steps"}}
 step_counts = [1, 2, 3, 5, 10, 20, 40, 80]
 variety, copied_share, variance, variance_law = [], [], [], []
 most_common = {}
@@ -396,7 +399,7 @@ for steps in step_counts:
     variance_law.append(linear.law(levels).cov.trace().item() / total)
 expected_variety = len(train) * (1 - (1 - 1 / len(train)) ** n_samples)
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.0))
+fig, (left, right) = plt.subplots(1, 2, figsize=(6.2, 2.9))
 left.axhline(expected_variety, color=COLORS["law"])
 left.text(1, expected_variety * 1.03, "all equally likely", color=COLORS["law"], va="bottom")
 left.plot(step_counts, variety, "o-", color=COLORS["generated"], ms=6)
@@ -412,7 +415,7 @@ for ax in (left, right):
     ax.set_xlabel("number of steps")
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 dc.runtime.report(
     first_two_steps_copied=f"{100 * copied_share[1]:.0f} %",
     first_two_steps_variety=str(variety[1]),
@@ -451,7 +454,7 @@ distance, index = {}, {}
 for name, samples in made.items():
     distance[name], index[name] = dc.metrics.nearest(samples, train)
 
-fig, axes = plt.subplots(2, 1, figsize=(7.2, 4.2))
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 3.7))
 for ax, (name, samples) in zip(axes, made.items(), strict=True):
     pairs = torch.cat([samples[:10], train[index[name][:10]]])
     dc.style.image_grid(pairs.numpy(), columns=10, ax=ax)
@@ -463,9 +466,8 @@ plt.show()
 # %% [markdown]
 # A sample counts as **copied** when it differs from a training image by at most 0.001 per pixel
 # (root mean square; the grey levels run from −1 to 1). But what does it mean that a sample is *not*
-# a copy? How far from the training set should an honest new image be? We have a yardstick: the
-# {glue:text}`first_new_count` digits of the part `new`. People wrote them, and neither denoiser has
-# seen them.
+# a copy? How far from the training set should an honest new image be? We have a yardstick: the 597
+# digits of the part `new`. People wrote them, and neither denoiser has seen them.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three histograms above each other of the distance to the nearest training image. Perfect samples: all at zero. New handwritten digits: between about 1 and 4, most near 2.3. Linear samples: between about 2.5 and 5, most near 3.5, clearly to the right of the new digits."}, "figure": {"caption": "Distance to the nearest training image. New handwritten digits are the yardstick: the perfect denoiser's samples are far too near, the linear denoiser's too far.", "name": "fig-first-distances"}}
 distance["new"], index["new"] = dc.metrics.nearest(new, train)
@@ -475,7 +477,7 @@ rows = (
     ("linear", "linear denoiser's samples", "generated"),
 )
 bins = np.arange(0, 5.6, 0.2)
-fig, axes = plt.subplots(3, 1, figsize=(7.0, 4.0), sharex=True)
+fig, axes = plt.subplots(3, 1, figsize=(5.6, 3.9), sharex=True)
 for ax, (name, title, color) in zip(axes, rows, strict=True):
     values = distance[name].numpy()
     ax.hist(values, bins, weights=np.full(len(values), 1 / len(values)), color=COLORS[color])
@@ -497,7 +499,6 @@ def percent(value, digits=1):
 
 
 dc.runtime.report(
-    first_new_count=str(len(new)),
     first_copied_perfect=percent(copied["perfect"].value),
     first_copied_perfect_low=percent(copied["perfect"].low),
     first_copied_linear=percent(copied["linear"].value),
@@ -522,8 +523,9 @@ dc.runtime.report(
 # ```{admonition} What would make this false?
 # :class: note
 # "Copied" depends on a tolerance and on the distance. With pixel distance a copy shifted by one
-# pixel counts as new. Both denoisers here have no notion of shifts, so nothing is missed; for
-# denoisers that treat all positions alike we will have to search over shifts as well. And forty
+# pixel counts as new. Neither denoiser here has a notion of shifts, so we
+# do not expect shifted copies; for denoisers that treat all positions alike we will have to search
+# over shifts as well. And forty
 # steps, 600 images and one set of digits are one experiment. That the perfect denoiser *must* copy
 # is a theorem: {doc}`03_the_perfect_denoiser_copies`.
 # ```
@@ -551,7 +553,7 @@ errors = {
     for name, denoise in WORDS.items()
     for part, x in (("training images", train), ("new digits", new))
 }
-fig, axes = plt.subplots(1, 2, figsize=(7.4, 3.2), sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(6.2, 3.0), sharey=True)
 places = {
     "training images": ((0.75, 0.25), (0.028, 1.15)),
     "new digits": ((0.03, 2.65), (0.12, 0.3)),
@@ -571,11 +573,10 @@ best = int(np.flatnonzero(~worse)[-1])  # levels fall; from here on the perfect 
 crossing = math.sqrt(levels[best] * levels[best + 1])
 never = (errors["perfect", "training images"] <= errors["linear", "training images"] + 1e-4).all()
 assert never
-low = int(np.abs(np.array(levels) - 0.1).argmin())
 dc.runtime.report(
     first_crossing=f"{crossing:.1f}",
-    first_error_perfect=f"{errors['perfect', 'new digits'][low]:.2f}",
-    first_error_linear=f"{errors['linear', 'new digits'][low]:.2f}",
+    first_error_perfect=f"{error(perfect, new, 0.1):.2f}",
+    first_error_linear=f"{error(linear, new, 0.1):.2f}",
 )
 
 # %% [markdown]
@@ -593,9 +594,9 @@ dc.runtime.report(
 # (sec-first-question)=
 # ## The question
 #
-# Levine and Weiss define the creativity of a diffusion model as the ability to generate highly
-# realistic images that differ from the training data {cite:p}`levine2026diffusion`. That takes two
-# measurements, and a picture with two axes.
+# By the creativity of a diffusion model {cite:t}`levine2026diffusion` mean its ability to generate
+# highly realistic images that differ from the training data. That takes two measurements, and a
+# picture with two axes.
 #
 # * **Novelty**: the distance to the nearest *training* image. Zero is a copy.
 # * **Realism**: the distance to the nearest image of a second set of real digits, the part
@@ -615,7 +616,7 @@ to_unseen = {name: dc.metrics.nearest(x, unseen)[0] for name, x in placed.items(
 novelty = {name: d / to_train["new"].median() for name, d in to_train.items()}
 unreal = {name: d / to_unseen["new"].median() for name, d in to_unseen.items()}
 
-fig, ax = plt.subplots(figsize=(6.8, 4.6))
+fig, ax = plt.subplots(figsize=(5.8, 4.5))
 styles = {
     "new": ("data", "o", "new handwritten digits", (1.3, 0.52)),
     "perfect": ("generated", "o", "perfect:\ncopies", (0.06, 1.78)),
@@ -641,10 +642,7 @@ plt.show()
 
 # %% [markdown]
 # The perfect denoiser has realism without novelty. The linear one has novelty without realism.
-# Novelty alone is cheap: random pixels have more of it than anything else. New handwritten digits
-# are as far from the images that the denoisers saw as from those that they did not see: that is
-# what a fair newcomer looks like. The linear samples pass this test too; what they fail is the
-# scale.
+# Novelty alone is cheap: random pixels have more of it than anything else.
 #
 # ### How sure are we about realism?
 #
@@ -686,26 +684,35 @@ dc.runtime.report(
     first_confidence_linear=percent(confidence(made["linear"]), 0),
     first_confidence_random=percent(confidence(random_pixels), 0),
     first_confidence_average=percent(confidence(average), 0),
-    first_novelty_linear=f"{novelty['linear'].median().item():.2f}",
+    first_new_to_train=f"{to_train['new'].median().item():.2f}",
+    first_new_to_unseen=f"{to_unseen['new'].median().item():.2f}",
+    first_linear_to_train=f"{to_train['linear'].median().item():.2f}",
+    first_linear_to_unseen=f"{to_unseen['linear'].median().item():.2f}",
     first_impossible_linear=percent(impossible(made["linear"])),
     first_unreal_average=f"{unreal['average'].item():.2f}",
     first_unreal_linear=f"{unreal['linear'].median().item():.2f}",
 )
 
 # %% [markdown]
+# New handwritten digits are about as far from the images that the denoisers saw
+# ({glue:text}`first_new_to_train`) as from those that nobody showed them
+# ({glue:text}`first_new_to_unseen`). So are the linear samples, only that both distances are larger
+# ({glue:text}`first_linear_to_train` and {glue:text}`first_linear_to_unseen`): the linear denoiser
+# has no preference for its training images.
+#
 # The classifier names {glue:text}`first_accuracy` of the new digits correctly. Its median
 # confidence is {glue:text}`first_confidence_new` on new digits,
-# {glue:text}`first_confidence_perfect` on the perfect denoiser's samples and
-# {glue:text}`first_confidence_linear` on the linear one's. Of the linear samples' pixels
-# {glue:text}`first_impossible_linear` are impossible: outside the range by more than a twentieth of
-# it. All three opinions put the linear samples well below handwriting
-# (in novelty they are at {glue:text}`first_novelty_linear`).
+# {glue:text}`first_confidence_perfect` on the
+# perfect denoiser's samples and {glue:text}`first_confidence_linear` on the linear one's. Of the
+# linear samples' pixels {glue:text}`first_impossible_linear` are impossible: outside the range by
+# more than a twentieth of it. All three opinions put the linear samples well below handwriting.
 #
 # ```{admonition} Where the opinions differ
 # :class: note
-# Pixel distance forgives blur. The average image is at {glue:text}`first_unreal_average`, nearer to
-# real digits than the linear samples at {glue:text}`first_unreal_linear`, though nobody would take
-# it for a digit; the classifier's confidence in it is {glue:text}`first_confidence_average`. The
+# Pixel distance forgives blur. In units of a new digit the average image is
+# {glue:text}`first_unreal_average` away from real digits, nearer than the linear samples with
+# {glue:text}`first_unreal_linear`, though nobody would take it for a digit; the classifier's
+# confidence in it is {glue:text}`first_confidence_average`. The
 # classifier forgives nonsense: on random pixels it is {glue:text}`first_confidence_random` sure,
 # more than on the average image. No single number measures realism. Where the book needs one, it
 # says which opinion it asks, and asks a second.
@@ -738,7 +745,7 @@ dc.runtime.report(
 # |---|---|---|---|
 # | any function | every training image | training images, each equally likely | {doc}`03_the_perfect_denoiser_copies` |
 # | affine | mean and covariance | one Gaussian law | {doc}`04_linear` |
-# | affine and a convolution | mean and power spectrum | stationary Gaussian textures | |
+# | affine and a convolution as wide as the image | mean and power spectrum | stationary Gaussian textures | |
 # | a polynomial of degree $p$ | moments of order up to $2p$ | a Gaussian, bent by a polynomial flow | |
 # | a linear bottleneck of width $k$ | the mean and the $k$ strongest directions | a flat Gaussian of $k$ dimensions | |
 # | one function for each pixel | each pixel's own histogram | independent pixels | |
@@ -819,7 +826,7 @@ def official_sample_from(denoise, n, shape, sigma_max, steps, seed):
 
 assert dc.exercises.check_start_from(official_sample_from)
 
-print("sigma_max   copied   different images   linear: share of variance")
+lines = ["sigma_max   copied   different images   linear: share of variance"]
 low_start = {}
 for sigma_max in (0.3, 1.0, 2.0, 10.0, 80.0):
     copies = official_sample_from(perfect, n_samples, (1, 8, 8), sigma_max, 40, run.seed)
@@ -830,7 +837,8 @@ for sigma_max in (0.3, 1.0, 2.0, 10.0, 80.0):
         smudges.flatten(1).var(0, correction=0).sum().item() / Sigma.trace().item(),
     )
     share, variety_there, variance_there = low_start[sigma_max]
-    print(f"{sigma_max:9g}{share:9.0%}{variety_there:19d}{variance_there:28.2f}")
+    lines.append(f"{sigma_max:9g}{share:9.0%}{variety_there:19d}{variance_there:28.2f}")
+print("\n".join(lines))
 
 dc.runtime.report(
     first_low_variety=str(low_start[0.3][1]),
@@ -887,12 +895,12 @@ ends = dc.sampling.initial_noise(2, (1, 8, 8), seed=run.seed + 3)
 along = torch.stack([official_mix(*ends, t) for t in np.linspace(0, 1, 101)])
 rows = {name: dc.sampling.ddim(denoise, along, sigmas) for name, denoise in WORDS.items()}
 visited = dc.metrics.nearest(rows["perfect"], train)[1]
-fig, axes = plt.subplots(2, 1, figsize=(7.4, 2.2))
+fig, axes = plt.subplots(2, 1, figsize=(6.4, 2.0))
 for ax, (name, images) in zip(axes, rows.items(), strict=True):
     dc.style.image_grid(images[::10].numpy(), columns=11, ax=ax, title=name)
 plt.show()
 
-# %%
+# %% tags=["hide-input"]
 largest_move = (rows["linear"][1:] - rows["linear"][:-1]).flatten(1).norm(dim=1).max().item()
 dc.runtime.report(
     first_path_images=str(len(visited.unique())),
@@ -945,7 +953,7 @@ copies = dc.sampling.ddim(dc.denoisers.Bayes.fit(ten), noise, sigmas)
 counts = official_count_copies(copies, ten)
 blend = dc.denoisers.Affine.fit(ten)
 blends = dc.sampling.ddim(blend, noise, sigmas)
-fig, axes = plt.subplots(2, 1, figsize=(7.2, 2.3))
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 2.1))
 dc.style.image_grid(ten.numpy(), columns=10, ax=axes[0], title="training images")
 dc.style.image_grid(blends[:10].numpy(), columns=10, ax=axes[1], title="linear: samples")
 plt.show()
