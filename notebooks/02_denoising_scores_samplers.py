@@ -255,8 +255,8 @@ dc.runtime.report(
 # $$
 #
 # $$
-# \frac{\partial D_\sigma(y)}{\partial y} = \frac{\Cov(x \mid y)}{\sigma^2}
-# = I + \sigma^2\, \nabla^2 \log p_\sigma(y).
+# \frac{\partial D_\sigma(y)}{\partial y} = \frac{\Cov(x \mid y)}{\sigma^2} = I + \sigma^2\,
+# \nabla^2 \log p_\sigma(y).
 # $$
 # ```
 #
@@ -268,22 +268,21 @@ dc.runtime.report(
 # turns $\varphi(y - x)/p_\sigma(y)$ into the weights of the posterior:
 #
 # $$
-# \nabla \log p_\sigma(y) = \frac{\E_x \frac{x - y}{\sigma^2} \varphi(y - x)}{p_\sigma(y)}
-# = \frac{\E[x \mid y] - y}{\sigma^2}.
+# \nabla \log p_\sigma(y) = \frac{\E_x \frac{x - y}{\sigma^2} \varphi(y - x)}{p_\sigma(y)} =
+# \frac{\E[x \mid y] - y}{\sigma^2}.
 # $$
 #
 # For the second line, a posterior weight $w = \varphi(y - x) / p_\sigma(y)$ has the logarithmic
 # derivative
 #
 # $$
-# \nabla_y \log w = \frac{x - y}{\sigma^2} - \frac{D_\sigma(y) - y}{\sigma^2}
-# = \frac{x - D_\sigma(y)}{\sigma^2} .
+# \nabla_y \log w = \frac{x - y}{\sigma^2} - \frac{D_\sigma(y) - y}{\sigma^2} = \frac{x -
+# D_\sigma(y)}{\sigma^2} .
 # $$
 #
 # Multiply by $x w$ and average to get
-# $\partial D_\sigma / \partial y = \E[\,x\,(x - D_\sigma(y))^\top \mid y\,] / \sigma^2$, and
-# this is $\Cov(x \mid y)/\sigma^2$. Differentiating the first line of the theorem gives the other
-# form.
+# $\partial D_\sigma / \partial y = \E[\,x\,(x - D_\sigma(y))^\top \mid y\,] / \sigma^2$, and this
+# is $\Cov(x \mid y)/\sigma^2$. Differentiating the first line of the theorem gives the other form.
 # ```
 #
 # The first line is due to Miyasawa, and to Tweedie as reported by Robbins
@@ -492,11 +491,9 @@ Explorer.precomputed(
 # $\varphi_\sigma(r) = (2\pi\sigma^2)^{-d/2} e^{-\norm{r}^2 / 2\sigma^2}$. Differentiation gives
 #
 # $$
-# \partial_\sigma \varphi_\sigma
-# = \Big(\frac{\norm{r}^2}{\sigma^3} - \frac{d}{\sigma}\Big) \varphi_\sigma,
-# \qquad
-# \Delta \varphi_\sigma
-# = \Big(\frac{\norm{r}^2}{\sigma^4} - \frac{d}{\sigma^2}\Big) \varphi_\sigma,
+# \partial_\sigma \varphi_\sigma = \Big(\frac{\norm{r}^2}{\sigma^3} - \frac{d}{\sigma}\Big)
+# \varphi_\sigma, \qquad \Delta \varphi_\sigma = \Big(\frac{\norm{r}^2}{\sigma^4} -
+# \frac{d}{\sigma^2}\Big) \varphi_\sigma,
 # $$
 #
 # so $\partial_\sigma \varphi_\sigma = \sigma \Delta \varphi_\sigma$. Put $r = y - x$ and average
@@ -532,8 +529,8 @@ Explorer.precomputed(
 # {prf:ref}`lem-heat` reads
 #
 # $$
-# \frac{\partial p_\sigma}{\partial \sigma} = \nabla \cdot (\sigma \nabla p_\sigma)
-# = \nabla \cdot (p_\sigma\, \sigma \nabla \log p_\sigma) = -\nabla \cdot (p_\sigma\, v).
+# \frac{\partial p_\sigma}{\partial \sigma} = \nabla \cdot (\sigma \nabla p_\sigma) = \nabla \cdot
+# (p_\sigma\, \sigma \nabla \log p_\sigma) = -\nabla \cdot (p_\sigma\, v).
 # $$
 #
 # That is the continuity equation of particles that move with $v$. For a Lipschitz velocity it has
@@ -637,8 +634,8 @@ dc.runtime.report(
 # ## Two dialects, one process
 #
 # Much of the literature writes the forward process differently
-# {cite:p}`sohl2015deep,ho2020denoising`. It shrinks the image while it adds noise, so that the
-# total variance is preserved (VP):
+# {cite:p}`sohl2015deep,ho2020denoising`. It shrinks the image while it adds noise, so that data of
+# variance one keep their variance (variance-preserving, VP):
 #
 # ```{math}
 # :label: eq-vp
@@ -770,7 +767,7 @@ dc.runtime.report(den_vp_gap=power_of_ten(largest_gap), den_vp_control=f"{contro
 # $\theta = \arctan(\sigma/\sqrt\lambda)$. It is nearly $90°$ for pure noise and 0 for clean data:
 # in VP units, with $\lambda = 1$, signal and noise are its cosine and sine.
 #
-# ```{prf:proposition} Steps cost cosines
+# ````{prf:proposition} Steps cost cosines
 # :label: prop-cosines
 # Let $\lambda > 0$, $\theta_j = \arctan(\sigma_j/\sqrt\lambda)$ and
 # $\delta_j = \theta_j - \theta_{j+1} > 0$. Relative to the exact flow from the same noise, $K$
@@ -779,15 +776,15 @@ dc.runtime.report(den_vp_gap=power_of_ten(largest_gap), den_vp_control=f"{contro
 # :label: eq-cosines
 # \begin{aligned}
 # \text{Euler (DDIM):} \quad & \prod_{j=0}^{K-1} \cos \delta_j, \\
-# \text{Heun:} \quad & \cos \delta_{K-1} \prod_{j=0}^{K-2} h_j, \qquad
-# h_j = \cos\delta_j \big(1 + \tfrac12 \sin^2 \delta_j\big)
+# \text{Heun:} \quad & \cos \delta_{K-1} \prod_{j=0}^{K-2} h_j, \\
+# & h_j = \cos\delta_j \big(1 + \tfrac12 \sin^2 \delta_j\big)
 #       + \tfrac12 \tan\theta_j\, \sin^3 \delta_j .
 # \end{aligned}
 # ```
 # So DDIM always generates too little variance. Of all schedules with $K$ steps from $\sigma_0$, the
 # one with equal angles, $\sigma_j = \sqrt\lambda\, \tan\big(\theta_0 (1 - j/K)\big)$, loses least:
 # it keeps $\cos(\theta_0/K)^K = 1 - \frac{\theta_0^2}{2K} + O(K^{-2})$.
-# ```
+# ````
 #
 # ```{prf:proof}
 # *Euler.* By rule 2 of {prf:ref}`prop-ddim-euler` one step multiplies $z$ by
@@ -799,8 +796,8 @@ dc.runtime.report(den_vp_gap=power_of_ten(largest_gap), den_vp_control=f"{contro
 # \frac{\lambda + \sigma\sigma'}{\sqrt{\lambda + \sigma^2}\,\sqrt{\lambda + \sigma'^2}},
 # $$
 #
-# the cosine of the angle between the vectors $(\sqrt\lambda, \sigma)$ and
-# $(\sqrt\lambda, \sigma')$ of the plane, which is $\theta - \theta'$.
+# the cosine of the angle between the vectors $(\sqrt\lambda, \sigma)$ and $(\sqrt\lambda, \sigma')$
+# of the plane, which is $\theta - \theta'$.
 #
 # *Best schedule.* The angles $\delta_j$ add up to $\theta_0 < 90°$, and $\log\cos$ is strictly
 # concave there, so by Jensen's inequality $\sum_j \log\cos\delta_j$ is largest when all are equal.
@@ -954,7 +951,7 @@ dc.runtime.report(
 # roots of $\sigma$ {cite:p}`karras2022elucidating`, even steps of $\log\sigma$, the linear-β
 # schedule {cite:p}`ho2020denoising`, and the cosine schedule {cite:p}`nichol2021improved`. In
 # angles the last one is a straight line: it *is* the schedule that {prf:ref}`prop-cosines` calls
-# best for $\lambda = 1$, up to its small offset.
+# best for $\lambda = 1$, up to its small offset and a cap at its noisiest step.
 
 # %% mystnb={"image": {"alt": "Left: noise levels against the step number on a log scale for four schedules. Right: the same levels as angles; the cosine schedule falls along a straight line, the log-linear one stays near 90 degrees, then drops quickly and stays near zero, Karras and linear beta lie between."}, "figure": {"caption": "Four schedules with 20 steps: noise levels (left) and their angles arctan σ (right). Equal angles are best for Euler's method and unit variance.", "name": "fig-schedules"}} tags=["hide-input"]
 schedules = {
@@ -1053,18 +1050,19 @@ dc.runtime.report(
 # \end{aligned}
 # ```
 #
-# With $\eta = 0$ this is DDIM, with $\eta = 1$ the ancestral sampler of DDPM, between them the
-# family of {cite:t}`song2021denoising` in our units. EDM's *churn* does it in the other order: add
-# noise first, $\hat y = y + \sqrt{\hat\sigma^2 - \sigma^2}\; n'$ with $\hat\sigma > \sigma$, then
-# step from $\hat\sigma$ {cite:p}`karras2022elucidating`. What is exact here, and what is not?
+# With $\eta = 0$ this is DDIM, with $\eta = 1$ the ancestral sampler of DDPM (with the posterior's
+# variance), between them the family of {cite:t}`song2021denoising` in our units. EDM's *churn* does
+# it in the other order: add noise first, $\hat y = y + \sqrt{\hat\sigma^2 - \sigma^2}\; n'$ with
+# $\hat\sigma > \sigma$, then step from $\hat\sigma$ {cite:p}`karras2022elucidating`. What is exact
+# here, and what is not?
 #
 # ```{prf:proposition} What a stochastic step keeps
 # :label: prop-ancestral-marginals
 # Let $y = x + \sigma n$ have law $p_\sigma$, let $D_\sigma$ be the posterior mean,
 # $r = \sigma_{\text{down}}/\sigma$, and
 # $\sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2$.
-# 1. With a *draw* $\tilde x$ from the posterior $p(x \mid y)$ in place of $\hat x$, the step
-#    {eq}`eq-ancestral` leads to exactly $p_{\sigma'}$, for every target and every split.
+# 1. With an independent *draw* $\tilde x$ from the posterior $p(x \mid y)$ in place of $\hat x$,
+#    the step {eq}`eq-ancestral` leads to exactly $p_{\sigma'}$, for every target and every split.
 # 2. With the posterior *mean* $\hat x = D_\sigma(y)$, the mean of $y'$ given $y$ is the same, and
 #    the covariance of $y'$ falls short of that of $p_{\sigma'}$ by exactly
 #    $(1 - r)^2\, \E \Cov(x \mid y)$.
@@ -1087,12 +1085,13 @@ dc.runtime.report(
 # add: $p_\sigma * \normal(0, (\hat\sigma^2 - \sigma^2) I) = p_{\hat\sigma}$. (5) For jointly
 # Gaussian $y_1 = x + \sigma' n'$ and $y = y_1 + \sqrt{\sigma^2 - \sigma'^2}\, n''$, the law of
 # $y_1$ given $y$ has mean $x + \frac{\sigma'^2}{\sigma^2}(y - x)$ and variance
-# $\sigma'^2 - \sigma'^4/\sigma^2$. These are $r$ and $\sigma_{\text{up}}^2$ of $\eta = 1$.
+# $\sigma'^2 - \sigma'^4/\sigma^2$. The coefficient is $r$ and the variance $\sigma_{\text{up}}^2$
+# of $\eta = 1$.
 # ```
 #
 # Line 2 is the whole story of step size in one term. A denoiser gives one answer where many are
-# possible, and what is lost is the spread among them. The loss per step is proportional to
-# $(1 - r)^2$, the square of the step's length, so that $K$ steps lose a total of order $1/K$. That
+# possible, and what is lost is the spread among them. The loss per step goes with $(1 - r)^2$, of
+# the order of the square of the step's length, so that $K$ steps lose a total of order $1/K$. That
 # fits {prf:ref}`prop-cosines`.
 #
 # **Certificate.** For the three bumps we can draw from the posterior. One long step, from
@@ -1215,8 +1214,8 @@ dc.runtime.report(
 # {glue:text}`den_missing_ancestral`. But start both with an error on purpose: at
 # $\sigma_{\max} = 3$ with mean 0, when the data has mean 1. After very many steps the flow still
 # carries {glue:text}`den_forgot_flow` of that error, the ancestral sampler
-# {glue:text}`den_forgot_ancestral`, its square. Errors made by an imperfect denoiser early on are
-# forgotten in the same way.
+# {glue:text}`den_forgot_ancestral`, its square. Whatever moved $y$ early on, an imperfect denoiser
+# say, is forgotten in the same way.
 #
 # ```{admonition} What would make this false?
 # :class: warning
