@@ -26,11 +26,10 @@ LABELS = """explorer => [...explorer.querySelectorAll('[role=img]')]
 
 
 @contextmanager
-def watched(browser, url: str, *, width: int = 1280, dark: bool = False):
+def watched(browser, url: str, *, width: int = 1280):
     """A page that is open and settled, and the list of what went wrong on it."""
-    scheme = "dark" if dark else "light"
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        viewport={"width": width, "height": 900}, color_scheme="light", reduced_motion="reduce"
     )
     page, problems = context.new_page(), []
     host = urlsplit(url).netloc
