@@ -81,8 +81,9 @@ def report(**values: Any) -> None:
     display({"text/html": table, "text/plain": plain}, raw=True)
     for name, text in texts.items():
         # MyST-NB's own mark for a value to paste; its prefix keeps the value out of the output.
+        # It reads the text as a Python literal: in quotes "400,000" stays what it is.
         display(
-            {"application/papermill.record/text/plain": text},
+            {"application/papermill.record/text/plain": repr(text)},
             raw=True,
             metadata={"scrapbook": {"name": name, "mime_prefix": "application/papermill.record/"}},
         )

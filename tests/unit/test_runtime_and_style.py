@@ -42,6 +42,18 @@ def test_report_hands_values_to_the_page(monkeypatch):
     assert shown[1][1]["metadata"]["scrapbook"]["name"] == "share"
 
 
+@pytest.mark.parametrize("text", ["400,000", "0.10", "1e-05", "−1.5", "3 of 8", "it's"])
+def test_report_is_pasted_as_it_stands(monkeypatch, text):
+    """MyST-NB evaluates what it pastes: without quotes "400,000" would read "(400, 0)"."""
+    from myst_nb.core.variables import format_plain_text
+
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda data, **kw: shown.append(data))
+    runtime.report(value=text)
+    pasted = shown[1]["application/papermill.record/text/plain"]
+    assert format_plain_text(pasted, "") == text
+
+
 @pytest.fixture
 def figure():
     with mpl.rc_context():
