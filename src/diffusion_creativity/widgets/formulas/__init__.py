@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .common import Formula
+
 from .affine import AFFINE_VARIANCE, ELLIPSE_2D  # isort: skip
 from .posterior import BAYES_2D, POSTERIOR_1D
 

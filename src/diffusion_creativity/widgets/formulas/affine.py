@@ -92,13 +92,14 @@ def _ellipse(state: dict, data: dict) -> dict:
     mean, covariance = points.mean(axis=0), np.cov(points.T, bias=True)
     (a, b), (_, c) = covariance
     half, angle = np.hypot((a - c) / 2, b), np.arctan2(2 * b, a - c) / 2
-    variances = np.array([(a + c) / 2 + half, max((a + c) / 2 - half, 0.0)])
+    least = (a + c) / 2 - half  # below rounding: the target is a line
+    variances = np.array([(a + c) / 2 + half, least if least > 1e-12 * (a + c) else 0.0])
     sigmas = karras(steps, data["sigma_min"], data["sigma_max"], 7)
     sd = np.sqrt(generated_variance(variances, sigmas))
     axes = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     centre = (axes @ mean * (1 - sd / data["sigma_max"])) @ axes
     samples = centre + (data["noise"] @ axes.T * sd) @ axes
-    shares = 100 * sd**2 / np.maximum(variances, 1e-300)
+    shares = 100 * sd**2 / np.where(variances > 0, variances, np.inf)
     facts = (
         f"Target {target}, {steps} steps: the samples have {fixed(shares[0], 1)} % and "
         f"{fixed(shares[1], 1)} % of the target's variance along the two axes."

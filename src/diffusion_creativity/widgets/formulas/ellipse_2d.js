@@ -6,7 +6,8 @@ export default function (state, data) {
   const a = sum(x.map((v) => (v - mx) ** 2)) / n, c = sum(y.map((v) => (v - my) ** 2)) / n;
   const b = sum(x.map((v, i) => (v - mx) * (y[i] - my))) / n;
   const half = Math.hypot((a - c) / 2, b), angle = Math.atan2(2 * b, a - c) / 2;
-  const target_variances = [(a + c) / 2 + half, Math.max((a + c) / 2 - half, 0)];
+  const least = (a + c) / 2 - half; // below rounding: the target is a line
+  const target_variances = [(a + c) / 2 + half, least > 1e-12 * (a + c) ? least : 0];
   const sigmas = karras(steps, data.sigma_min, data.sigma_max, 7);
   const sd = target_variances.map((v) => Math.sqrt(generatedVariance(v, sigmas)));
   const u = [Math.cos(angle), Math.sin(angle)], gain = sd.map((s) => s / data.sigma_max);
@@ -15,7 +16,7 @@ export default function (state, data) {
   const turn = (p, q) => [u[0] * p - u[1] * q, u[1] * p + u[0] * q];
   const samples = Array.from(data.noise, (z) => turn(along[0] + sd[0] * (u[0] * z[0] + u[1] * z[1]), along[1] + sd[1] * (u[0] * z[1] - u[1] * z[0])));
   const [cx, cy] = turn(...along);
-  const shares = sd.map((s, k) => (100 * s ** 2) / target_variances[k]);
+  const shares = sd.map((s, k) => (target_variances[k] ? (100 * s ** 2) / target_variances[k] : 0));
   const facts = `Target ${target}, ${steps} steps: the samples have ${fixed(shares[0], 1)} % and ${fixed(shares[1], 1)} % of the target's variance along the two axes.`;
   const outline = (s, more) => ({ mark: "ellipse", rx: 2 * s[0], ry: 2 * s[1], angle, ...more });
   return {
