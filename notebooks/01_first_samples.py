@@ -622,7 +622,7 @@ styles = {
     "perfect": ("generated", "o", "perfect:\ncopies", (0.06, 1.78)),
     "linear": ("generated", "^", "linear: new shapes", (1.85, 1.5)),
     "random": ("noise", "x", "random pixels", (1.95, 3.2)),
-    "average": ("denoiser", "s", "average image", (0.36, 1.95)),
+    "average": ("denoiser", "s", "average image", (0.42, 2.08)),
 }
 for name, (color, marker, text, place) in styles.items():
     few = slice(0, 200)
@@ -632,7 +632,7 @@ for name, (color, marker, text, place) in styles.items():
     )  # fmt: skip
     ax.text(*place, text, color=COLORS[color], va="center")
 ax.annotate(
-    "", (novelty["average"][0], unreal["average"][0]), (0.85, 1.88),
+    "", (novelty["average"][0], unreal["average"][0]), (0.9, 2.0),
     arrowprops={"arrowstyle": "-", "color": COLORS["denoiser"], "lw": 0.8},
 )  # fmt: skip
 ax.set(xlim=(-0.1, 3.5), ylim=(3.5, 0.4))
@@ -725,7 +725,7 @@ dc.runtime.report(
 # the *same* sampler, and each was the *best* of its kind. The only difference is the kind: which
 # functions the denoiser was allowed to be. That is its **architecture**.
 #
-# From the abstract of Levine and Weiss {cite:p}`levine2026diffusion` this book takes its claim to
+# From the abstract of {cite:t}`levine2026diffusion` this book takes its claim to
 # examine: creativity in diffusion models is due to an interaction between the architecture of the
 # denoiser and the target distribution, and a model succeeds only if the two are strongly aligned.
 # This chapter has shown the two ends. An architecture without limits reproduces its training set.
