@@ -297,8 +297,16 @@ path_error = (end - predicted).abs().max().item()
 shift = (population.ode_law(5.0).mean - mixture.mean).norm().item()
 assert path_error < 1e-3 < 0.01 * shift  # fine enough to tell the shifted mean from μ
 
+
 # %% tags=["hide-input"]
-dc.runtime.report(linear_path_error=f"{path_error:.1e}", linear_mean_shift=f"{shift:.2f}")
+def power_of_ten(value, digits=0):
+    """0.000013 as 1.3·10⁻⁵."""
+    factor, exponent = f"{value:.{digits}e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{factor}·10{raised}"
+
+
+dc.runtime.report(linear_path_error=power_of_ten(path_error, 1), linear_mean_shift=f"{shift:.2f}")
 
 # %% [markdown]
 # The largest difference over 200 paths is {glue:text}`linear_path_error`; the mean is off by
@@ -552,7 +560,10 @@ dc.runtime.report(
 # applying the deterministic update $y \mapsto My + c$, and adding noise of variance $t^2$. Then
 # every state is Gaussian, and its mean $m$ and covariance $C$ follow
 #
-# $$m' = Mm + c, \qquad C' = M(C + s^2 I)M^\top + t^2 I,$$
+# $$\begin{aligned}
+# m' &= Mm + c, \\
+# C' &= M(C + s^2 I)M^\top + t^2 I,
+# \end{aligned}$$
 #
 # from $m_0 = 0$ and $C_0 = \sigma_0^2 I$.
 #
@@ -560,7 +571,10 @@ dc.runtime.report(
 # $\hat\sigma' = \sqrt{\sigma'^2 - t^2}$, the update of DDIM, of the ancestral sampler and of churn
 # is
 #
-# $$M = wI + (1-w)A_{\hat\sigma}, \qquad c = (1-w)\,b_{\hat\sigma} .$$
+# $$\begin{aligned}
+# M &= wI + (1-w)A_{\hat\sigma}, \\
+# c &= (1-w)\,b_{\hat\sigma} .
+# \end{aligned}$$
 #
 # The update of Heun's sampler (all steps but the last, which is first-order) is affine too: with
 # $h = \tfrac12(\hat\sigma' - \hat\sigma)$ and $M, c$ on the right as above,
@@ -859,7 +873,9 @@ assert small.law().rank == 19
 assert small.law(dc.noise.karras(30), eta=1.0).agreement(blends, alpha=1e-3).ok
 
 # %% tags=["hide-input"]
-dc.runtime.report(linear_off_plane=f"{off_plane:.0e}", linear_twenty_copies=f"{100 * copies:.1f} %")
+dc.runtime.report(
+    linear_off_plane=power_of_ten(off_plane), linear_twenty_copies=f"{100 * copies:.1f} %"
+)
 
 # %% [markdown]
 # The largest distance from the 19-dimensional plane is {glue:text}`linear_off_plane`: rounding.
