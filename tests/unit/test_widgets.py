@@ -145,7 +145,9 @@ def one(draw, controls=None, panels=None, title="Figure", **options):
             "30 a × 30 b = 900 states, the limit is 400",
         ),
         (
-            lambda: one(lambda k: [marks.points(*np.linspace(0, [1, 7], 9000).T ** 0.5)], max_bytes=10_000),
+            lambda: one(
+                lambda k: [marks.points(*np.linspace(0, [1, 7], 9000).T ** 0.5)], max_bytes=10_000
+            ),
             "weighs .* bytes, the limit is 10,000",
         ),
         (lambda: one(lambda k: [marks.points([0], [np.nan])]), "state k=0, .*mark number 1"),
