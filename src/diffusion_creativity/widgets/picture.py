@@ -125,8 +125,14 @@ def _arrows(ax: Axes, m: Mark) -> None:
     ends = [np.atleast_1d(np.asarray(as_array(m[k]), float)) for k in ("x0", "y0", "x1", "y1")]
     style = _style(m, 1.8)
     ax.plot([], [], **style)  # an entry for the legend
-    arrow = {"arrowstyle": "-" if m.get("head") is False else "->", "shrinkA": 0, "shrinkB": 0,
-             "color": style["color"], "linewidth": style["linewidth"], "alpha": style["alpha"]}
+    arrow = {
+        "arrowstyle": "-" if m.get("head") is False else "->",
+        "shrinkA": 0,
+        "shrinkB": 0,
+        "color": style["color"],
+        "linewidth": style["linewidth"],
+        "alpha": style["alpha"],
+    }
     for x0, y0, x1, y1 in zip(*ends, strict=True):
         ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
 
