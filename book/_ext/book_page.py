@@ -14,6 +14,8 @@ REPAIRS = [
     # The icons inside the colour switch are decoration; the button has a name.
     (r'(<i class="theme-switch [^>]*?)title="[^"]*"', r'\1aria-hidden="true"'),
     (r"<summary>(<span class=\"toctree-toggle\")", r'<summary aria-label="Pages below">\1'),
+    # A fold that says "Show code cell source" is named by what it says.
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
     # Back links are no list items, so their parent is no list.
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
 ]
