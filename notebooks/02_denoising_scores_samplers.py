@@ -181,7 +181,10 @@ rng = torch.Generator().manual_seed(seed)
 # $\E\norm{D(y)}^2 < \infty$,
 #
 # $$
-# \E\norm{x - D(y)}^2 = \E\norm{x - D_\sigma(y)}^2 + \E\norm{D_\sigma(y) - D(y)}^2 .
+# \begin{aligned}
+# \E\norm{x - D(y)}^2 = {} & \E\norm{x - D_\sigma(y)}^2 \\
+# & + \E\norm{D_\sigma(y) - D(y)}^2 .
+# \end{aligned}
 # $$
 #
 # So $D_\sigma$ has the least loss, $\E \tr \Cov(x \mid y)$, and every other denoiser pays for its
@@ -255,8 +258,10 @@ dc.runtime.report(
 # $$
 #
 # $$
-# \frac{\partial D_\sigma(y)}{\partial y} = \frac{\Cov(x \mid y)}{\sigma^2} = I + \sigma^2\,
-# \nabla^2 \log p_\sigma(y).
+# \begin{aligned}
+# \frac{\partial D_\sigma(y)}{\partial y} &= \frac{\Cov(x \mid y)}{\sigma^2} \\
+# &= I + \sigma^2\, \nabla^2 \log p_\sigma(y).
+# \end{aligned}
 # $$
 # ```
 #
@@ -268,21 +273,26 @@ dc.runtime.report(
 # turns $\varphi(y - x)/p_\sigma(y)$ into the weights of the posterior:
 #
 # $$
-# \nabla \log p_\sigma(y) = \frac{\E_x \frac{x - y}{\sigma^2} \varphi(y - x)}{p_\sigma(y)} =
-# \frac{\E[x \mid y] - y}{\sigma^2}.
+# \begin{aligned}
+# \nabla \log p_\sigma(y)
+# &= \frac{1}{p_\sigma(y)}\, \E_x \frac{x - y}{\sigma^2}\, \varphi(y - x) \\
+# &= \frac{\E[x \mid y] - y}{\sigma^2}.
+# \end{aligned}
 # $$
 #
 # For the second line, a posterior weight $w = \varphi(y - x) / p_\sigma(y)$ has the logarithmic
 # derivative
 #
 # $$
-# \nabla_y \log w = \frac{x - y}{\sigma^2} - \frac{D_\sigma(y) - y}{\sigma^2} = \frac{x -
-# D_\sigma(y)}{\sigma^2} .
+# \begin{aligned}
+# \nabla_y \log w &= \frac{x - y}{\sigma^2} - \frac{D_\sigma(y) - y}{\sigma^2} \\
+# &= \frac{x - D_\sigma(y)}{\sigma^2} .
+# \end{aligned}
 # $$
 #
-# Multiply by $x w$ and average to get
-# $\partial D_\sigma / \partial y = \E[\,x\,(x - D_\sigma(y))^\top \mid y\,] / \sigma^2$, and this
-# is $\Cov(x \mid y)/\sigma^2$. Differentiating the first line of the theorem gives the other form.
+# Multiply by $x w$ and average over $x$: the Jacobian $\partial D_\sigma / \partial y$ is
+# $\E[\,x\,(x - D_\sigma(y))^\top \mid y\,]$ over $\sigma^2$, which is $\Cov(x \mid y)/\sigma^2$.
+# Differentiating the first line of the theorem gives the other form.
 # ```
 #
 # The first line is due to Miyasawa, and to Tweedie as reported by Robbins
@@ -491,9 +501,12 @@ Explorer.precomputed(
 # $\varphi_\sigma(r) = (2\pi\sigma^2)^{-d/2} e^{-\norm{r}^2 / 2\sigma^2}$. Differentiation gives
 #
 # $$
-# \partial_\sigma \varphi_\sigma = \Big(\frac{\norm{r}^2}{\sigma^3} - \frac{d}{\sigma}\Big)
-# \varphi_\sigma, \qquad \Delta \varphi_\sigma = \Big(\frac{\norm{r}^2}{\sigma^4} -
-# \frac{d}{\sigma^2}\Big) \varphi_\sigma,
+# \begin{aligned}
+# \partial_\sigma \varphi_\sigma
+# &= \Big(\frac{\norm{r}^2}{\sigma^3} - \frac{d}{\sigma}\Big) \varphi_\sigma, \\
+# \Delta \varphi_\sigma
+# &= \Big(\frac{\norm{r}^2}{\sigma^4} - \frac{d}{\sigma^2}\Big) \varphi_\sigma,
+# \end{aligned}
 # $$
 #
 # so $\partial_\sigma \varphi_\sigma = \sigma \Delta \varphi_\sigma$. Put $r = y - x$ and average
@@ -509,8 +522,10 @@ Explorer.precomputed(
 # differential equation (ODE)
 # ```{math}
 # :label: eq-flow
-# \frac{\mathrm{d}y}{\mathrm{d}\sigma} = -\sigma\, \nabla \log p_\sigma(y)
-# = \frac{y - D_\sigma(y)}{\sigma}
+# \begin{aligned}
+# \frac{\mathrm{d}y}{\mathrm{d}\sigma} &= -\sigma\, \nabla \log p_\sigma(y) \\
+# &= \frac{y - D_\sigma(y)}{\sigma}
+# \end{aligned}
 # ```
 # has exactly one solution through each point at each level $\sigma > 0$. If $y(\sigma_{\max})$ is
 # drawn from $p_{\sigma_{\max}}$, then $y(\sigma)$ has the law $p_\sigma$ for every
@@ -529,8 +544,11 @@ Explorer.precomputed(
 # {prf:ref}`lem-heat` reads
 #
 # $$
-# \frac{\partial p_\sigma}{\partial \sigma} = \nabla \cdot (\sigma \nabla p_\sigma) = \nabla \cdot
-# (p_\sigma\, \sigma \nabla \log p_\sigma) = -\nabla \cdot (p_\sigma\, v).
+# \begin{aligned}
+# \frac{\partial p_\sigma}{\partial \sigma} &= \nabla \cdot (\sigma \nabla p_\sigma) \\
+# &= \nabla \cdot (p_\sigma\, \sigma \nabla \log p_\sigma) \\
+# &= -\nabla \cdot (p_\sigma\, v).
+# \end{aligned}
 # $$
 #
 # That is the continuity equation of particles that move with $v$. For a Lipschitz velocity it has
@@ -652,8 +670,8 @@ dc.runtime.report(
 # 1. $x_t$ follows {eq}`eq-vp` exactly when $y$ follows {eq}`eq-forward`, with the same $x$ and $n$;
 # 2. the best estimates of the image and of the noise are the same, $\E[x \mid x_t] = D_\sigma(y)$
 #    and $\hat\varepsilon = \E[n \mid x_t] = (y - D_\sigma(y))/\sigma$;
-# 3. the scores differ by the change of unit only,
-#    $\nabla \log p_t(x_t) = \nabla \log p_\sigma(y) / \sqrt{\bar\alpha_t}$, which is
+# 3. the scores differ by the change of unit only: $\nabla \log p_t(x_t)$ is
+#    $\nabla \log p_\sigma(y)$ divided by $\sqrt{\bar\alpha_t}$, or
 #    $-\hat\varepsilon / \sqrt{1 - \bar\alpha_t}$.
 # ```
 #
@@ -771,14 +789,15 @@ dc.runtime.report(den_vp_gap=power_of_ten(largest_gap), den_vp_control=f"{contro
 # :label: prop-cosines
 # Let $\lambda > 0$, $\theta_j = \arctan(\sigma_j/\sqrt\lambda)$ and
 # $\delta_j = \theta_j - \theta_{j+1} > 0$. Relative to the exact flow from the same noise, $K$
-# steps multiply the generated standard deviation along a direction of variance $\lambda$ by
+# steps multiply the generated standard deviation along a direction of variance $\lambda$ by $E_K$
+# with Euler's method (DDIM) and by $H_K$ with Heun's:
 # ```{math}
 # :label: eq-cosines
 # \begin{aligned}
-# \text{Euler (DDIM):} \quad & \prod_{j=0}^{K-1} \cos \delta_j, \\
-# \text{Heun:} \quad & \cos \delta_{K-1} \prod_{j=0}^{K-2} h_j, \\
-# & h_j = \cos\delta_j \big(1 + \tfrac12 \sin^2 \delta_j\big)
-#       + \tfrac12 \tan\theta_j\, \sin^3 \delta_j .
+# E_K &= \prod_{j=0}^{K-1} \cos \delta_j, \\
+# H_K &= \cos \delta_{K-1} \prod_{j=0}^{K-2} h_j, \\
+# h_j &= \cos\delta_j \big(1 + \tfrac12 \sin^2 \delta_j\big) \\
+# &\quad + \tfrac12 \tan\theta_j\, \sin^3 \delta_j .
 # \end{aligned}
 # ```
 # So DDIM always generates too little variance. Of all schedules with $K$ steps from $\sigma_0$, the
@@ -1045,8 +1064,8 @@ dc.runtime.report(
 # :label: eq-ancestral
 # \begin{aligned}
 # y' &= \hat x + \frac{\sigma_{\text{down}}}{\sigma}(y - \hat x) + \sigma_{\text{up}}\, n', \\
-# \sigma_{\text{up}} &= \eta\, \sigma' \sqrt{1 - \sigma'^2/\sigma^2}, \qquad
-# \sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2 .
+# \sigma_{\text{up}} &= \eta\, \sigma' \sqrt{1 - \sigma'^2/\sigma^2}, \\
+# \sigma_{\text{down}} &= \sqrt{\sigma'^2 - \sigma_{\text{up}}^2} .
 # \end{aligned}
 # ```
 #
