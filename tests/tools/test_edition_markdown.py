@@ -14,7 +14,7 @@ from edition.render import Renderer
 MACROS = {"R": "\\mathbb{R}", "norm": ["\\lVert #1 \\rVert", 1], "tr": "\\operatorname{tr}"}
 BIB = """
 @article{one2020, title={First}, author={Ada One}, journal={J}, year={2020}}
-@article{many2021, title={Second}, author={Bo Two and Cy Three and Di Four}, year={2021}}
+@misc{many2021, title={Second}, author={Bo Two and Cy Three and Di Four}, year={2021}}
 """
 
 
@@ -59,6 +59,8 @@ def test_display_math_with_and_without_label():
     assert parse("```{math}\n:label: eq-y\nc\n```") == [Math("c", "eq-y")]
     with pytest.raises(ValueError, match="without an end"):
         parse("$$\na")
+    with pytest.raises(ValueError, match="empty line"):
+        parse("Text\n$$ a $$")
 
 
 def test_label_in_front_of_heading():

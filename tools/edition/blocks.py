@@ -138,6 +138,8 @@ def parse(text: str) -> list:
         if (match := FENCE.match(line)) and (match["name"] or match["fence"][0] != ":"):
             block, index = read_fence(lines, index, match)
         elif line.strip().startswith("$$"):
+            if blocks and isinstance(blocks[-1], Text) and blocks[-1].lines[-1].strip():
+                raise ValueError("$$ needs an empty line before it, or the site reads $ and $")
             block, index = read_math(lines, index)
         elif match := TARGET.match(line):
             block, index = Target(match["label"]), index + 1
