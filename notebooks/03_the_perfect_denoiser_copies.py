@@ -233,8 +233,9 @@ dc.runtime.report(copies_by_hand=f"{difference.abs().max().item():.1e}")
 # and the tail bound $\int_a^\infty e^{-bu^2} \mathrm{d}u \le e^{-ba^2}/(2ab)$,
 #
 # $$\begin{aligned} \int_0^{\sigma_*} \frac{\delta(s)}{s^2}\, \mathrm{d}s
-# &= N L \int_{1/\sigma_*}^\infty e^{-\Delta^2 u^2/4}\, \mathrm{d}u \\ &\le \delta(\sigma_*)\,
-# \frac{2 \sigma_*}{\Delta^2} \le \frac{\sigma_*}{2\Delta} \le \frac14 , \end{aligned}$$
+# &= N L \int_{1/\sigma_*}^\infty e^{-\Delta^2 u^2/4}\, \mathrm{d}u \\
+# &\le \delta(\sigma_*)\, \frac{2 \sigma_*}{\Delta^2} \le \frac{\sigma_*}{2\Delta}
+# \le \frac14 , \end{aligned}$$
 #
 # because $\delta(\sigma_*) \le \Delta/4$ and, as $N L/\Delta \ge 2$,
 # $\sigma_* \le \sigma_c < \Delta/2$. Hence $r/\sigma \le \frac{\Delta/4}{\sigma_*} + \frac14$ at
@@ -488,9 +489,9 @@ dc.runtime.report(
 # satisfy
 #
 # $$\begin{aligned} \frac12 \sum_{i=1}^N \Big|q_i - \frac1N\Big|
-# &\le \mathrm{TV}\big(\normal(m, \sigma_{\max}^2 I),\, p_{\sigma_{\max}}\big) \\ &\le \frac12
-# \sqrt{ \frac1{N^2} \sum_{i,j=1}^N e^{(x_i - m) \cdot (x_j - m) / \sigma_{\max}^2}
-# - 1 } . \end{aligned}$$
+# &\le \mathrm{TV}\big(\normal(m, \sigma_{\max}^2 I),\, p_{\sigma_{\max}}\big) \\
+# &\le \frac12 \sqrt{ \frac1{N^2} \sum_{i,j=1}^N
+# e^{(x_i - m) \cdot (x_j - m) / \sigma_{\max}^2} - 1 } . \end{aligned}$$
 #
 # Let $\mu$ and $\Sigma$ be the mean and the covariance of the training set. For large
 # $\sigma_{\max}$ the right-hand side is $\norm{\mu - m} / (2\sigma_{\max})$ to leading order, and
