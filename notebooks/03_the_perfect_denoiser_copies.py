@@ -468,8 +468,8 @@ dc.runtime.report(
 #   grows. Points in the middle of the data own bounded cells around the origin. Points on the rim
 #   own sectors that reach to infinity: there the *direction* of the noise decides.
 # * **A basin need not contain its own point.** At $\sigma$ = {glue:text}`copies_sigma_high` only
-#   {glue:text}`copies_own_basin` of the 12 training points lie in their own basin. Taken as starts with no noise
-#   on them, all the others are carried to somebody else's place.
+#   {glue:text}`copies_own_basin` of the 12 training points lie in their own basin. Taken as starts
+#   with no noise on them, all the others are carried to somebody else's place.
 #
 # (sec-copies-gaps)=
 # ## Two gaps between theorem and program
