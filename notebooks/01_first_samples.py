@@ -30,7 +30,7 @@
 # - **Prerequisites** vectors, averages, a little Python. No earlier chapter.
 # ```
 
-# %% tags=["parameters", "hide-input"]
+# %% tags=["parameters", "remove-input"]
 profile = "book"  # "smoke": seconds, "book": what the site shows, "gpu": full size
 seed = 0
 
@@ -415,7 +415,7 @@ for ax in (left, right):
     ax.set_xlabel("number of steps")
 plt.show()
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 dc.runtime.report(
     first_two_steps_copied=f"{100 * copied_share[1]:.0f} %",
     first_two_steps_variety=str(variety[1]),

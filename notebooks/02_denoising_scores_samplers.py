@@ -29,11 +29,11 @@
 #   conditional expectation, the gradient and the Laplacian; {doc}`01_first_samples` helps.
 # ```
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 profile = "book"  # "smoke": seconds, "book": what the site shows, "gpu": full size
 seed = 0
 
-# %%
+# %% tags=["hide-input"]
 import itertools
 import math
 

@@ -32,11 +32,11 @@
 #   {doc}`02_denoising_scores_samplers`.
 # ```
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 profile = "book"  # "smoke": seconds, "book": what the site shows, "gpu": full size
 seed = 0
 
-# %%
+# %% tags=["hide-input"]
 import math
 from itertools import pairwise
 

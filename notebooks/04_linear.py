@@ -36,11 +36,11 @@
 #   of {doc}`02_denoising_scores_samplers`.
 # ```
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 profile = "book"  # "smoke": seconds, "book": what the site shows, "gpu": full size
 seed = 0
 
-# %%
+# %% tags=["hide-input"]
 import itertools
 
 import matplotlib.pyplot as plt
@@ -218,7 +218,7 @@ p_excess = stats.chi2.sf(sum(z * z for z in scores), len(scores))
 print("measured - predicted, in standard errors:\n", "  ".join(f"{z:+.2f}" for z in scores))
 assert p_excess > 1e-3
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 dc.runtime.report(linear_p_excess=f"{p_excess:.2f}")
 
 # %% [markdown]
@@ -378,7 +378,7 @@ for K, answer in known.items():
     assert abs(by_hand - answer) < 5e-5
     assert abs(by_law - answer) < 5e-5
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 dc.runtime.report(
     linear_share_18=f"{generated_variance(1.7, dc.noise.karras(18)) / 1.7:.0%}",
     linear_share_1000=f"{generated_variance(1.7, dc.noise.karras(1000)) / 1.7:.1%}",
@@ -462,7 +462,7 @@ right.text(8, -0.15, "samples", color=COLORS["generated"], ha="right", va="top")
 right.set(title="Excess kurtosis", xlabel="eigendirection", ylim=(-2.2, 0.4))
 plt.show()
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 dc.runtime.report(
     linear_mixture_low=f"{ratio.min():.3f}",
     linear_mixture_high=f"{ratio.max():.3f}",
@@ -525,7 +525,7 @@ drawn = digits_denoiser.law(many).sample(shown, seed=seed)
 dc.style.image_grid(drawn, columns=6, ax=axes[2], title="drawn from the law")
 plt.show()
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 dc.runtime.report(
     linear_digits_rank=right_law.rank,
     linear_digits_naive=f"{naive_report['variance, all directions'].value:.2f}",
@@ -872,7 +872,7 @@ assert off_plane < 1e-4
 assert small.law().rank == 19
 assert small.law(dc.noise.karras(30), eta=1.0).agreement(blends, alpha=1e-3).ok
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 dc.runtime.report(
     linear_off_plane=power_of_ten(off_plane), linear_twenty_copies=f"{100 * copies:.1f} %"
 )
@@ -950,7 +950,7 @@ ax.text(1.55, 0.45, "Marčenko–Pastur", color=COLORS["law"])
 ax.set(xlabel="generated variance", ylabel="density")
 plt.show()
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 dc.runtime.report(
     linear_mp_d=largest,
     linear_mp_distance=f"{distances[largest]:.4f}",

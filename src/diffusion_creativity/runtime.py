@@ -52,10 +52,8 @@ def start(seed: int = 0, profile: str = "book") -> Run:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     style.use()
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    print(
-        f"diffusion_creativity {__version__} · Python {platform.python_version()} · "
-        f"torch {torch.__version__} · {name} · profile {profile} · seed {seed}"
-    )
+    print(f"diffusion_creativity {__version__} · profile {profile} · seed {seed}")
+    print(f"Python {platform.python_version()} · torch {torch.__version__} · {name}")
     return Run(seed, device, profile)
 
 

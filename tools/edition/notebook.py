@@ -29,7 +29,7 @@ BADGE = (
     "(https://colab.research.google.com/github/{path}/blob/{branch}/notebooks/{chapter}.ipynb)"
     " · [this page on the book's site]({site}notebooks/{chapter}.html)"
 )
-FOLDED_TAGS = {"hide-input", "hide-cell"}
+FOLDED_TAGS = {"hide-input", "hide-cell", "remove-input"}
 
 
 @dataclass
@@ -88,7 +88,7 @@ def code_cell(cell):
     new = nbformat.v4.new_code_cell(cell.source)
     if tags := cell.metadata.get("tags", []):
         new.metadata["tags"] = list(tags)
-    if FOLDED_TAGS.intersection(tags):
+    if FOLDED_TAGS.intersection(tags) and "parameters" not in tags:  # readers may change those
         new.metadata["jupyter"] = {"source_hidden": True}
     return new
 
