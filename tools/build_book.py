@@ -53,7 +53,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, help="chapters side by side (default: 2)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(number, interrupt)
     tree, began = Tree(), time.monotonic()
     try:
         site = build(tree, options.profile, options.seed, options.jobs)
