@@ -70,7 +70,7 @@ class Renderer:
             body = f"\\begin{{split}}\n{body}\n\\end{{split}}"
         if block.label:
             body += f" \\tag{{{self.chapter.next('equation')}}}"
-        return indented(f"$$\n{body}\n$$", block.indent)
+        return indented(f"\n$$\n{body}\n$$\n", block.indent)  # GitHub wants the empty lines
 
     def directive(self, block: Directive) -> str:
         """Dispatch on a directive's name; a name that is not known is an error."""
