@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import nbformat
 import pytest
 from bookbuild import execute, keys, site, stage
 from bookbuild.tree import ROOT, Tree, toc_pages
@@ -96,6 +97,23 @@ def test_page_has_no_trace_of_the_run(small):
     assert "papermill" not in text
     assert "injected-parameters" not in text
     assert notebook.cells[-1].outputs[0].text == "smoke run\n"
+
+
+def test_a_figure_with_a_table_is_staged_the_same_every_time(tmp_path):
+    """A random cell id in the staged notebook would rebuild the pages on every `make book`."""
+    figure = nbformat.v4.new_code_cell(
+        "plot()",
+        outputs=[
+            nbformat.v4.new_output("display_data", data={"image/svg+xml": "<svg/>"}),
+            nbformat.v4.new_output("display_data", data={"text/html": "<table></table>"}),
+        ],
+        metadata={"mystnb": {"figure": {"name": "fig-one"}}},
+    )
+    path = tmp_path / "01_small.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[figure]), path)
+    pages = [stage.page_notebook(path) for _ in range(2)]
+    assert len(nbformat.reads(pages[0].decode(), as_version=4).cells) == 2
+    assert pages[0] == pages[1]
 
 
 def test_citations_of_a_chapter_lead_to_its_own_list():
