@@ -41,7 +41,7 @@ def apart_from_figure(cell) -> list:
     if not is_figure or not others or len(others) == len(cell.outputs):
         return [cell]
     below = nbformat.v4.new_code_cell(execution_count=cell.execution_count, outputs=others)
-    below.id = f"{cell.id[:59]}-more"  # not nbformat's random one: an unchanged page stays unchanged
+    below.id = f"{cell.id[:59]}-more"  # a random one would make the page look changed
     below.metadata["tags"] = ["remove-input"]
     cell.outputs = [output for output in cell.outputs if output not in others]
     return [cell, below]
