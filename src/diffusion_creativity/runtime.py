@@ -75,7 +75,7 @@ def report(**values: Any) -> None:
     )
     plain = "\n".join(f"{name} = {text}" for name, text in texts.items())
     head = "<thead><tr><th>measured here</th><th>value</th></tr></thead>"
-    table = f"<table class='dc-report'>{head}<tbody>{rows}</tbody></table>"
+    table = f"<table class='dc-report dc-measured'>{head}<tbody>{rows}</tbody></table>"
     display({"text/html": table, "text/plain": plain}, raw=True)
     for name, text in texts.items():
         # MyST-NB's own mark for a value to paste; its prefix keeps the value out of the output.
