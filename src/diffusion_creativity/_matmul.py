@@ -22,9 +22,8 @@ def float32_matmul(device: torch.device) -> Iterator[None]:
     process, not to the thread: the first block to enter sets it, the last one to leave restores
     it, and a product that another thread runs meanwhile takes the same, accurate route.
     """
-    switch = device.type == "cuda" or (device.type == "cpu" and onednn_is_accurate())
     with torch.autocast(device.type, enabled=False):
-        if not switch:
+        if device.type != "cuda" and not (device.type == "cpu" and onednn_is_accurate()):
             yield
             return
         _enter(device.type)
@@ -43,12 +42,13 @@ def onednn_is_accurate() -> bool:
     faster than the default route; where it has one, the error is near 3e-3 and this says no.
     """
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(64, 512, generator=generator) for _ in range(2))
+    plain = {"generator": generator, "dtype": torch.float32, "device": "cpu"}
+    a, b = (torch.randn(64, 512, **plain) for _ in range(2))
     exact = a.double() @ b.double().T
     try:
         _enter("cpu")
         try:
-            product = torch.addmm(torch.zeros(64), a, b.T)
+            product = torch.addmm(a.new_zeros(64), a, b.T)
         finally:
             _leave("cpu")
     except (AttributeError, RuntimeError):  # an older PyTorch, or one built without oneDNN

@@ -10,6 +10,7 @@ from ._matmul import float32_matmul
 
 SCORES = {"cpu": 1 << 17, "cuda": 1 << 25}  # numbers in one tile of scores
 GATHER = 1 << 21  # numbers in one block of float64 copies
+LARGEST = 1e37  # scores above this could overflow float32
 
 
 class Tile(NamedTuple):
@@ -32,7 +33,7 @@ class Points:
         parts = list(slices(*x.shape))
         self.mean = sum(x[part].sum(0, dtype=torch.float64) for part in parts) / len(x)
         self.centred = torch.empty_like(x, dtype=torch.float32)
-        self.bias = torch.empty(len(x), device=x.device)
+        self.bias = torch.empty(len(x), dtype=torch.float32, device=x.device)
         for part in parts:
             self.centred[part] = x[part].double() - self.mean
             self.bias[part] = -0.5 * self.centred[part].double().square().sum(1)
@@ -60,8 +61,13 @@ class Points:
         Rounding errors of a sum of d products grow like √d · 2⁻²⁴ with overwhelming probability
         (Higham & Mary 2019); the factor 2 leaves room for those of y, x and the bias.
         """
-        scale = self.centre(y, torch.float64).norm(dim=1) + self.radius
-        return 2 * self.x.shape[1] ** 0.5 * 2.0**-24 * self.radius * scale
+        largest = self.radius * (self.centre(y, torch.float64).norm(dim=1) + self.radius)
+        if not (largest < LARGEST).all():  # NaN as well: the squares of x or y overflow
+            raise ValueError(
+                "the data, or y and the data, are too far apart for float32 scores: products reach "
+                f"{largest.max().item():.1g}, at most {LARGEST:g} is taken; rescale both"
+            )
+        return 2 * self.x.shape[1] ** 0.5 * 2.0**-24 * largest
 
     def near(self, y: Tensor, reach: Tensor, limit: int, rank: int = 1) -> "Shortlist":
         """List all pairs whose score is within `reach` (n,) of the query's best, and few more.
@@ -92,10 +98,10 @@ class Shortlist:
     def __init__(self, slack: Tensor, limit: int, rank: int = 1) -> None:
         self.slack, self.limit = slack.float()[:, None], limit
         lowest = torch.finfo(torch.float32).min
-        self.top = torch.full((len(slack), rank), lowest, device=slack.device)  # descending
+        self.top = self.slack.new_full((len(slack), rank), lowest)  # descending
         self.crowded = torch.zeros(len(slack), dtype=torch.bool, device=slack.device)
         self.rows = self.columns = torch.empty(0, dtype=torch.long, device=slack.device)
-        self.scores = torch.empty(0, device=slack.device)
+        self.scores = self.slack.new_empty(0)
 
     def add(self, scores: Tensor, start: int) -> None:
         """Take in the scores (n, t) of points start … start + t."""

@@ -49,6 +49,8 @@ def floating(name: str, value: Tensor | Sequence) -> Tensor:
         ) from error
     if tensor.is_complex():
         raise ValueError(f"{name} must be real, got dtype {tensor.dtype}")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense array, got layout {tensor.layout}")
     better = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     return finite(name, tensor.detach().to(better))
 
@@ -84,13 +86,14 @@ def noisy(y: Tensor, shape: torch.Size, device: torch.device, name: str = "y") -
 def noise_level(sigma: float | Tensor, n: int, like: Tensor) -> Tensor:
     """Return sigma >= 0 as a tensor of shape (1,) or (n,) with dtype and device of `like`."""
     try:
-        level = torch.as_tensor(sigma, dtype=like.dtype, device=like.device).detach().reshape(-1)
+        level = torch.as_tensor(sigma, dtype=like.dtype, device=like.device).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"sigma must be a number or a tensor of {n}, got {sigma!r}") from error
-    if level.numel() not in (1, n) or getattr(sigma, "ndim", 0) > 1:
+    if level.numel() not in (1, n) or level.ndim > 1:
         raise ValueError(
-            f"sigma must be one number or one per example ({n}), got shape {tuple(sigma.shape)}"
+            f"sigma must be one number or one per example ({n}), got shape {tuple(level.shape)}"
         )
+    level = level.reshape(-1)
     if not torch.isfinite(level).all() or (level < 0).any():
         raise ValueError(f"sigma must be finite and >= 0, got {sigma!r}")
     return level
@@ -98,7 +101,10 @@ def noise_level(sigma: float | Tensor, n: int, like: Tensor) -> Tensor:
 
 def schedule(sigmas: Tensor | Sequence[float]) -> list[float]:
     """Return a noise schedule as floats: at least two, strictly decreasing, the last one 0."""
-    levels = torch.as_tensor(sigmas, dtype=torch.float64).detach()
+    try:
+        levels = torch.as_tensor(sigmas, dtype=torch.float64).detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"sigmas must be a vector of noise levels, got {sigmas!r}") from error
     if levels.ndim != 1 or len(levels) < 2:
         raise ValueError(f"sigmas must be a vector of 2 or more levels, got {tuple(levels.shape)}")
     finite("sigmas", levels)

@@ -7,6 +7,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from scipy import stats
 from torch import Tensor
 
 from . import _validate
@@ -31,7 +32,7 @@ class EnergyTest(NamedTuple):
     p_value: float
 
 
-def nearest(samples: Tensor, train: Tensor, *, modulo: None = None) -> tuple[Tensor, Tensor]:
+def nearest(samples: Tensor, train: Tensor, modulo: None = None) -> tuple[Tensor, Tensor]:
     """Return the distance (n,) to the nearest training point, and its index (n,).
 
     Exact: float32 products find the points that may be nearest, differences in float64 decide, so
@@ -43,7 +44,6 @@ def nearest(samples: Tensor, train: Tensor, *, modulo: None = None) -> tuple[Ten
         Shapes (n, *shape) and (N, *shape).
     modulo
         A group of transformations to search over as well; only None (no group) so far.
-
     """
     distances, indices = _nearest(samples, train, 1, modulo)
     return distances[:, 0], indices[:, 0]
@@ -60,21 +60,26 @@ def copied_fraction(
     """
     tolerance = _validate.real("tolerance", tolerance, minimum=0)
     distances, _ = nearest(samples, train)
-    size = math.prod(samples.shape[1:])
+    if not len(distances):
+        raise ValueError("samples must hold at least one example, got none")
+    size = math.prod(torch.as_tensor(train).shape[1:])
     copies = int((distances <= tolerance * math.sqrt(size)).sum())
     return copies / len(distances) if interval is None else wilson(copies, len(distances), interval)
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     """Return successes / trials with Wilson's score interval."""
+    trials = _validate.integer("trials", trials, minimum=1)
+    successes = _validate.integer("successes", successes)
+    if successes > trials:
+        raise ValueError(f"successes must be at most trials = {trials}, got {successes}")
     confidence = _validate.real("confidence", confidence, minimum=0, strict=True)
     if confidence >= 1:
         raise ValueError(f"confidence must be below 1, got {confidence:g}")
-    z = math.sqrt(2) * float(torch.erfinv(torch.tensor(confidence, dtype=torch.float64)))
-    p, shrink = successes / trials, z * z / trials
-    middle = (p + shrink / 2) / (1 + shrink)
-    half = math.sqrt(p * (1 - p) * shrink + shrink**2 / 4) / (1 + shrink)
-    return Interval(p, max(middle - half, 0.0), min(middle + half, 1.0))
+    ends = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    # Rounding may leave the ends a hair off the value itself.
+    value = successes / trials
+    return Interval(value, min(ends.low, value), max(ends.high, value))
 
 
 def novelty_ratio(samples: Tensor, train: Tensor) -> Tensor:
@@ -143,9 +148,8 @@ def _nearest(samples: Tensor, train: Tensor, k: int, modulo: None) -> tuple[Tens
     if modulo is not None:
         raise ValueError(f"modulo must be None (groups are not implemented yet), got {modulo!r}")
     train = _validate.dataset(train, "train")
-    samples = _validate.noisy(
-        torch.as_tensor(samples), train.shape[1:], train.device, "samples"
-    ).detach()
+    samples = _validate.floating("samples", samples)
+    samples = _validate.noisy(samples, train.shape[1:], train.device, "samples")
     if len(train) < k:
         raise ValueError(f"train must hold at least {k} examples, got {len(train)}")
     points, y = Points(train.flatten(1)), samples.flatten(1)

@@ -22,11 +22,11 @@ def _close_with_zero(levels: Tensor) -> Tensor:
     return torch.cat([levels, levels.new_zeros(1)])
 
 
-def _range(sigma_min: float, sigma_max: float) -> tuple[float, float]:
+def _range(sigma_min: float, sigma_max: float, steps: int) -> tuple[float, float]:
     low = _validate.real("sigma_min", sigma_min, minimum=0, strict=True)
     high = _validate.real("sigma_max", sigma_max, minimum=0, strict=True)
-    if low > high:
-        raise ValueError(f"sigma_min must not exceed sigma_max, got {low:g} > {high:g}")
+    if low > high or (low == high and steps > 1):
+        raise ValueError(f"sigma_min must be below sigma_max, got {low:g} and {high:g}")
     return low, high
 
 
@@ -39,7 +39,7 @@ def karras(
     With ``steps=1`` the one level is `sigma_max`.
     """
     steps = _validate.integer("steps", steps, minimum=1)
-    low, high = _range(sigma_min, sigma_max)
+    low, high = _range(sigma_min, sigma_max, steps)
     rho = _validate.real("rho", rho, minimum=0, strict=True)
     roots = torch.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=torch.float64)
     return _close_with_zero(roots**rho)
@@ -48,7 +48,7 @@ def karras(
 def log_linear(steps: int = 40, sigma_min: float = 0.002, sigma_max: float = 80.0) -> Tensor:
     """Levels in a constant ratio (`karras` as rho goes to infinity), then 0."""
     steps = _validate.integer("steps", steps, minimum=1)
-    low, high = _range(sigma_min, sigma_max)
+    low, high = _range(sigma_min, sigma_max, steps)
     return _close_with_zero(
         torch.linspace(math.log(high), math.log(low), steps, dtype=torch.float64).exp()
     )
@@ -116,7 +116,7 @@ def _per_example(level: Tensor, batch: Tensor, name: str) -> Tensor:
             f"{name} must be one number or one per example ({len(batch)}), "
             f"got shape {tuple(level.shape)}"
         )
-    level = level.to(batch)
+    level = level.to(batch) if batch.is_floating_point() else level.to(batch.device).float()
     return level.reshape(-1, *[1] * (batch.ndim - 1)) if level.ndim else level
 
 

@@ -46,8 +46,10 @@ def initial_noise(
     n = _validate.integer("n", n, minimum=1)
     sigma_max = _validate.real("sigma_max", sigma_max, minimum=0, strict=True)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    shape = [_validate.integer("shape", size, minimum=1) for size in shape]
     generator = torch.Generator().manual_seed(_validate.integer("seed", seed))
-    return (sigma_max * torch.randn(n, *shape, generator=generator)).to(device)
+    drawn = torch.randn(n, *shape, generator=generator, dtype=torch.float32, device="cpu")
+    return (sigma_max * drawn).to(device)
 
 
 def steps(
@@ -66,15 +68,16 @@ def steps(
     """
     levels = _validate.schedule(sigmas)
     knobs = knobs or Knobs()
+    if not isinstance(noise, Tensor) or not noise.is_floating_point():
+        kind = noise.dtype if isinstance(noise, Tensor) else type(noise).__name__
+        raise ValueError(f"noise must be a tensor of a floating dtype, got {kind}")
     y = _validate.finite("noise", noise)
-    if not y.is_floating_point():
-        raise ValueError(f"noise must have a floating dtype, got {y.dtype}")
     generator = torch.Generator().manual_seed(_validate.integer("seed", seed))
 
     def fresh(scale: float) -> Tensor | float:
         if scale == 0:
             return 0.0
-        drawn = torch.randn(y.shape, generator=generator, dtype=torch.float32)
+        drawn = torch.randn(y.shape, generator=generator, dtype=torch.float32, device="cpu")
         return scale * drawn.to(y.device, y.dtype)
 
     for j, (sigma, sigma_next) in enumerate(itertools.pairwise(levels)):

@@ -31,14 +31,16 @@ def train(
 
     Each step draws `batch` examples of x (N, *shape) and fresh noise, the same for all levels.
     """
-    x = _validate.dataset(x)
+    x = _validate.dataset(x).to(network.weight.dtype)
+    if x.shape[1:] != network.shape:
+        raise ValueError(f"x must have shape (N, *{network.shape}), got {tuple(x.shape)}")
     steps = _validate.integer("steps", steps, minimum=1)
     batch = _validate.integer("batch", batch, minimum=1)
     generator = torch.Generator(x.device).manual_seed(_validate.integer("seed", seed))
     sigma = network.levels.to(x).reshape(-1, 1, *[1] * (x.ndim - 1))
     for step in range(1, steps + 1):
         chosen = x[torch.randint(len(x), (batch,), generator=generator, device=x.device)]
-        noise = torch.randn(chosen.shape, generator=generator, device=x.device)
+        noise = torch.randn(chosen.shape, generator=generator, dtype=x.dtype, device=x.device)
         error = (network(chosen + sigma * noise) - chosen) / network.scale
         by_level = error.square().flatten(1).mean(1)
         optimizer.zero_grad()

@@ -102,6 +102,7 @@ class TestDenoiser:
         torch.testing.assert_close(denoise(y, sigma), rows)
         assert denoise.gain(sigma).shape == (4, 3)
         assert denoise.gain(0.5).shape == (3,)
+        torch.testing.assert_close(denoise.gain([0.1, 1.0]), denoise.gain(torch.tensor([0.1, 1])))
 
     def test_images_fewer_than_pixels(self):
         x = dc.data.load("digits").x[:20]

@@ -120,6 +120,12 @@ def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypa
         (lambda: toy.spiral(noise=-1), "noise"),
         (lambda: toy.gaussian_mixture([[0.0], [1.0]], [0.1, -1]), "scales"),
         (lambda: toy.atoms([]), "means"),
+        (lambda: toy.gaussian_mixture(torch.zeros(2, 3, 4)), "means"),
+        (lambda: toy.gaussian_mixture([[0.0], [1.0]], [1.0, 2.0, 3.0]), "scales"),
+        (lambda: toy.gaussian_mixture([[0.0], [1.0]], [1.0, math.nan]), "scales"),
+        (lambda: toy.uniform(d=0), "d must"),
+        (lambda: data.load("digits").subset(2.5), "n must"),
+        (lambda: data.load("digits").subset(2, seed=-1), "seed"),
     ],
 )
 def test_bad_arguments_are_named(call, named):

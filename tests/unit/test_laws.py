@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from diffusion_creativity.laws import Discrete, Gaussian
+from diffusion_creativity.laws import Discrete, Gaussian, _count_tests
 
 torch.manual_seed(0)
 MIX = torch.randn(5, 5, dtype=torch.float64)
@@ -103,6 +104,7 @@ class TestGaussian:
         ("mean", "cov", "named"),
         [
             (torch.zeros(2), torch.zeros(3, 3), "cov must have shape"),
+            (torch.zeros(0), torch.zeros(0, 0), "mean must hold"),
             (torch.zeros(2), torch.tensor([[1.0, 1], [0, 1]]), "symmetric"),
             (torch.zeros(2), torch.diag(torch.tensor([1.0, -1])), "semi-definite"),
             (torch.tensor([0.0, math.nan]), torch.eye(2), "mean"),
@@ -154,6 +156,18 @@ class TestDiscrete:
         x = Discrete(ATOMS).sample(500)
         x[3] += 0.01
         assert not Discrete(ATOMS).agreement(x)["largest RMS distance to an atom"].ok
+
+    def test_an_atom_that_cannot_be_is_found(self):
+        for weights in ([1.0, 0.0], [0.5, 0.5, 0.0]):
+            law = Discrete(torch.arange(len(weights))[:, None], torch.tensor(weights))
+            x = law.sample(300, seed=1)
+            assert law.agreement(x).ok
+            x[0] = len(weights) - 1
+            assert not law.agreement(x).ok
+
+    def test_the_null_does_not_depend_on_the_block(self):
+        counts, p = np.bincount(np.arange(150) % 97, minlength=100), np.full(100, 0.01)
+        assert _count_tests(counts, p, block=1) == _count_tests(counts, p)
 
     @pytest.mark.parametrize(
         ("weights", "named"), [([0.5, 0.6], "sum to 1"), ([-1.0, 2.0], ">= 0"), ([1.0], "one for")]

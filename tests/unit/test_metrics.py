@@ -97,6 +97,18 @@ def test_copied_fraction_counts_by_root_mean_square():
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
+def test_empty_samples_and_impossible_counts_are_named():
+    x = draw(5, 3)
+    assert metrics.copied_fraction(x.tolist(), x.tolist()) == 1
+    with pytest.raises(ValueError, match="samples must hold"):
+        metrics.copied_fraction(x[:0], x)
+    with pytest.raises(ValueError, match="samples must be an array"):
+        metrics.nearest(None, x)
+    for successes, trials, name in [(0, 0, "trials"), (5, 3, "successes"), (-1, 3, "successes")]:
+        with pytest.raises(ValueError, match=name):
+            metrics.wilson(successes, trials)
+
+
 def test_wilson_at_the_ends():
     assert metrics.wilson(0, 20).low == 0
     assert metrics.wilson(20, 20).high == 1

@@ -75,6 +75,11 @@ def test_scaling_inverts_for_one_sigma_per_example(sigmas):
     torch.testing.assert_close(noise.ve_from_vp(x_t, noise.alpha_bar_from_sigma(sigma)), y)
 
 
+def test_dictionary_takes_integers():
+    y = torch.full((2, 3), 10)
+    torch.testing.assert_close(noise.vp_from_ve(y, 1.0), y * 0.5**0.5)
+
+
 @pytest.mark.parametrize(
     ("call", "named"),
     [
@@ -83,6 +88,8 @@ def test_scaling_inverts_for_one_sigma_per_example(sigmas):
         (lambda: noise.karras(sigma_min=-1), "sigma_min"),
         (lambda: noise.karras(sigma_max=math.nan), "sigma_max"),
         (lambda: noise.karras(sigma_min=2, sigma_max=1), "sigma_min"),
+        (lambda: noise.karras(sigma_min=80), "sigma_min"),
+        (lambda: noise.log_linear(sigma_min=80), "sigma_min"),
         (lambda: noise.karras(rho=0), "rho"),
         (lambda: noise.linear_beta(beta_max=1.5), "beta"),
         (lambda: noise.linear_beta(2000), "train_steps"),

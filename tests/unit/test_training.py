@@ -41,6 +41,17 @@ class TestNetwork:
             torch.testing.assert_close(together[k].flatten(1).double(), by_maps,
                                        rtol=1e-4, atol=1e-4)  # fmt: skip
 
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+    def test_answers_in_the_dtype_of_y(self, dtype):
+        network = AffinePerLevel((3,), SIGMAS)
+        torch.nn.init.normal_(network.weight)
+        y = torch.randn(4, 3).to(dtype)
+        found = network.denoise(y, 10.0)
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, network.denoise(y.float(), 10.0).to(dtype))
+        with pytest.raises(ValueError, match="y must have shape"):
+            network.denoise(y[:, :2], 10.0)
+
     def test_starts_at_zero(self):
         network = AffinePerLevel((3,), SIGMAS)
         assert network.denoise(torch.randn(2, 3), 10.0).abs().max() == 0
@@ -87,6 +98,14 @@ class TestTraining:
         assert torch.equal(first[-1].loss, second[-1].loss)
         assert not torch.equal(a.weight, c.weight)
 
+    def test_double_data_train_as_single_ones(self):
+        losses = []
+        for x in (data(), data().double()):
+            network = AffinePerLevel((3,), SIGMAS)
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+            losses.append([p.loss for p in train(network, x, optimizer, steps=3)][-1])
+        assert torch.equal(*losses)
+
     def test_is_a_generator_that_can_be_stopped(self):
         network = AffinePerLevel((3,), SIGMAS)
         loop = train(network, data(), torch.optim.SGD(network.parameters(), lr=0.1), steps=10**9)
@@ -113,6 +132,7 @@ class TestTraining:
             ({"batch": 2.5}, "batch"),
             ({"seed": -1}, "seed"),
             ({"x": torch.empty(0, 3)}, "x"),
+            ({"x": torch.zeros(4, 2)}, "x"),
             ({"x": torch.full((4, 3), math.nan)}, "x"),
         ],
     )

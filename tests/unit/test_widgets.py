@@ -1,5 +1,6 @@
 """Explorer: what it stores, what it refuses, and its JavaScript against the Python formulas."""
 
+import importlib.util
 import inspect
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import shutil
 import subprocess
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,6 +130,12 @@ def test_colours_are_those_of_the_book():
         assert theme["law"] in css
 
 
+def test_the_browser_has_the_palettes_of_python():
+    block = re.search(r"const PALETTES = \{(.*?)\n\};", Explorer._esm, re.S)[1]
+    found = {k: re.findall(r"#\w{6}", v) for k, v in re.findall(r"(\w+): \[(.*?)\]", block)}
+    assert found == palette.CONTINUOUS
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -163,6 +171,18 @@ def one(draw, controls=None, panels=None, title="Figure", **options):
         (lambda: Slider("a", ["x"]), "needs numbers"),
         (lambda: Slider("a", min=0, max=1, log=True), "min > 0"),
         (lambda: Slider("a", min=0, max=1, step=1e-6), "positions"),
+        (lambda: Slider("a", min=1, max=2, log=True, points=1), "points must lie"),
+        (lambda: one(lambda k: [marks.points([0], [0], color='#"><i>x')]), "no colour"),
+        (lambda: one(lambda k: [marks.text(0, 0, "a", anchor='"x')]), "no anchor"),
+        (lambda: one(lambda k: [marks.heat([[0, -1]], (0, 1, 0, 1))]), "class labels"),
+        (lambda: one(lambda k: [marks.heat([[0]], (0, 1, 0, 1), palette=["red"])]), "#rrggbb"),
+        (
+            lambda: one(
+                lambda k: [marks.images(np.zeros((1, 2, 2)), outline=["mauve"])],
+                panels=Panel(kind="images"),
+            ),
+            "no colour 'mauve'",
+        ),
         (lambda: Choice("a", ["x"], start="y"), "no value 'y'"),
         (lambda: Panel(xlim=(1, 0)), "low < high"),
         (lambda: Explorer.formula("no such"), "no formula"),
@@ -178,7 +198,17 @@ def test_bad_figures_say_what_is_wrong(call, message):
 
 # ---------------------------------------------------------------- JavaScript against Python
 
-NODE = shutil.which("node")
+
+def node():
+    """The system's node, or the one that playwright brings along."""
+    if found := shutil.which("node"):
+        return found
+    spec = importlib.util.find_spec("playwright")
+    bundled = Path(spec.origin).parent / "driver" / "node" if spec else None
+    return str(bundled) if bundled and bundled.exists() else None
+
+
+NODE = node()
 SCRIPT = """
 import { readFileSync } from "node:fs";
 import formula from "./formula.mjs";

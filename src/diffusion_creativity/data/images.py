@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .. import _validate
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)  # tensors have no one truth value: sets compare by identity
 class ImageSet:
     """Images in [-1, 1] with what is known of them."""
 
@@ -26,6 +28,7 @@ class ImageSet:
 
     def subset(self, n: int, seed: int = 0) -> "ImageSet":
         """Return `n` distinct images chosen at random."""
+        n, seed = _validate.integer("n", n), _validate.integer("seed", seed)
         if not 1 <= n <= len(self):
             raise ValueError(f"n must lie in 1 … {len(self)}, got {n}")
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:n]

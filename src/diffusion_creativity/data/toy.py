@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import _validate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A distribution on tensors of shape ``mean.shape``, with its population moments."""
 
@@ -38,10 +38,14 @@ def gaussian_mixture(
 ) -> Target:
     """Isotropic Gaussians at `means` (K, d) with standard deviations `scales`, one or K."""
     means = _validate.dataset(means, "means").double()
+    if means.ndim != 2:
+        raise ValueError(f"means must have shape (K, d), got {tuple(means.shape)}")
     k, d = means.shape
-    scales = torch.as_tensor(scales, dtype=torch.float64).expand(k)
+    scales = _validate.floating("scales", scales).double()
+    scales = scales.expand(k) if scales.ndim == 0 else scales
     weights = torch.ones(k) if weights is None else _validate.floating("weights", weights)
-    if weights.shape != (k,) or (weights < 0).any() or weights.sum() <= 0 or (scales < 0).any():
+    fit = weights.shape == scales.shape == (k,)
+    if not fit or (weights < 0).any() or weights.sum() <= 0 or (scales < 0).any():
         raise ValueError(f"weights and scales must be {k} numbers >= 0, got {weights}, {scales}")
     weights = weights.double() / weights.sum().double()
     mean = weights @ means
@@ -67,6 +71,7 @@ def uniform(low: float = -1.0, high: float = 1.0, d: int = 2) -> Target:
     low, high = _validate.real("low", low), _validate.real("high", high)
     if low >= high:
         raise ValueError(f"low must be below high, got {low:g} and {high:g}")
+    d = _validate.integer("d", d, minimum=1)
     cov = (high - low) ** 2 / 12 * torch.eye(d, dtype=torch.float64)
     mean = torch.full((d,), (low + high) / 2, dtype=torch.float64)
     return Target("uniform", mean, cov, lambda n, g: low + (high - low) * _uniform(n, d, g))

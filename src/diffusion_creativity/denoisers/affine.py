@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from scipy import integrate
 from torch import Tensor
@@ -179,11 +180,10 @@ class Affine:
 
     def gain(self, sigma: float | Tensor) -> Tensor:
         """The factor on each eigendirection, shape (r,), or (n, r) for one sigma per example."""
-        levels = _validate.noise_level(
-            sigma, getattr(sigma, "numel", lambda: 1)(), self.eigenvalues
-        )
+        count = len(sigma) if np.ndim(sigma) else 1
+        levels = _validate.noise_level(sigma, count, self.eigenvalues)
         gain = self._gain(levels[:, None])
-        return gain if getattr(sigma, "ndim", 0) else gain[0]
+        return gain if np.ndim(sigma) else gain[0]
 
     def _gain(self, sigma: float | Tensor) -> Tensor:
         total = self.eigenvalues + sigma**2 + self.ridge
@@ -200,8 +200,9 @@ class Affine:
         if y.dtype not in self._in_dtype:
             self._in_dtype[y.dtype] = tuple(t.to(y.dtype) for t in self._in_dtype[torch.float64])
         mean, vectors = self._in_dtype[y.dtype]
-        code = (y.flatten(1) - mean) @ vectors  # (n, r)
-        x_hat = torch.addmm(mean, code * self._gain(levels[:, None]).to(y.dtype), vectors.T)
+        with torch.autocast(y.device.type, enabled=False):  # float32 stays float32
+            code = (y.flatten(1) - mean) @ vectors  # (n, r)
+            x_hat = torch.addmm(mean, code * self._gain(levels[:, None]).to(y.dtype), vectors.T)
         return x_hat.reshape(y.shape).to(dtype)
 
     def maps(self, sigma: float) -> tuple[Tensor, Tensor]:
@@ -220,12 +221,12 @@ class Affine:
         levels = _validate.schedule(sigmas)
         total = torch.ones_like(self.eigenvalues)
         for sigma, sigma_next in itertools.pairwise(levels):
-            total *= transition(self._in_eigenbasis, Levels(sigma, 0, sigma_next, 0), second_order)[
-                0
-            ]
+            step = Levels(sigma, 0, sigma_next, 0)
+            total *= transition(self._in_eigenbasis, step, second_order)[0]
         mean, vectors = (t.to(noise.dtype) for t in self._in_dtype[torch.float64])
-        code = (noise.flatten(1) - mean) @ vectors * total.to(noise.dtype)
-        return torch.addmm(mean, code, vectors.T).reshape(noise.shape)
+        with torch.autocast(noise.device.type, enabled=False):
+            code = (noise.flatten(1) - mean) @ vectors * total.to(noise.dtype)
+            return torch.addmm(mean, code, vectors.T).reshape(noise.shape)
 
     def _in_eigenbasis(self, sigma: float) -> tuple[Tensor, Tensor]:
         """The denoiser for coordinates Uᵀ(y - μ): diagonal, no offset."""

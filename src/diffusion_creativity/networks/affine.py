@@ -59,10 +59,12 @@ class AffinePerLevel(nn.Module):
 
     @torch.no_grad()
     def denoise(self, y: Tensor, sigma: float) -> Tensor:
-        """Denoise a batch (n, *shape) at one of the trained levels."""
+        """Denoise a batch (n, *shape) at one of the trained levels; like y, of any dtype."""
         k = self.level(sigma)
-        flat = y.flatten(1) * self.input_scale[k]
-        return (self.scale * torch.addmm(self.bias[k], flat, self.weight[k].T)).reshape(y.shape)
+        x = _validate.noisy(y, torch.Size(self.shape), self.weight.device)
+        flat = (x.flatten(1) * self.input_scale[k]).to(self.weight.dtype)
+        x_hat = self.scale * torch.addmm(self.bias[k], flat, self.weight[k].T)
+        return x_hat.reshape(y.shape).to(y.dtype if y.is_floating_point() else x_hat.dtype)
 
     @torch.no_grad()
     def maps(self, sigma: float) -> tuple[Tensor, Tensor]:

@@ -86,6 +86,8 @@ class Choice(Control):
 def _grid(name, low, high, step, log, points) -> list[float]:
     if not (math.isfinite(low) and math.isfinite(high) and low < high and (low > 0 or not log)):
         raise ValueError(f"slider {name!r}: need min < max (min > 0 if log), got {low} and {high}")
+    if not 2 <= points <= MAX_TICKS:
+        raise ValueError(f"slider {name!r}: points must lie in 2 … {MAX_TICKS}, got {points}")
     if log:
         ratio = math.log(high / low)
         return [float(f"{low * math.exp(ratio * i / (points - 1)):.4g}") for i in range(points)]

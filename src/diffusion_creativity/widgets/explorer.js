@@ -22,12 +22,15 @@ async function render({ model, el }) {
     try {
       frame = compute(at);
     } catch (error) {
-      console.error("Explorer:", error);
-      frame = { panels: {}, caption: `This figure could not be drawn: ${error.message}` };
+      frame = failed(error);
     }
     const words = Object.fromEntries(scene.controls.map((c) => [c.name, c.texts[at[c.name]]]));
     ui.picture.setAttribute("aria-label", frame.alt || fill(scene.alt, words));
-    for (const p of ui.panels) drawPanel(p, frame.panels[p.name] || [], ui.root);
+    try {
+      for (const p of ui.panels) drawPanel(p, frame.panels[p.name] || [], ui.root);
+    } catch (error) {
+      frame = failed(error);
+    }
     clearTimeout(speak); // a screen reader hears where the slider stopped, not every step
     speak = setTimeout(() => { ui.caption.textContent = frame.caption || fill(scene.caption, words); }, ui.caption.textContent ? 120 : 0);
   };
@@ -59,7 +62,12 @@ async function render({ model, el }) {
   };
 }
 
-const fill = (template, words) => (template || "").replace(/\{(\w+)\}/g, (all, name) => words[name] ?? all);
+function failed(error) {
+  console.error("Explorer:", error);
+  return { panels: {}, caption: `This figure could not be drawn: ${error.message}` };
+}
+
+const fill = (template, words) => (template || "").replace(/\{([\p{L}\p{N}_]+)\}/gu, (all, name) => words[name] ?? all);
 
 // ---------------------------------------------------------------- frames
 
@@ -144,7 +152,7 @@ function build(scene, id) {
 function slider(spec, id) {
   const last = spec.texts.length - 1, key = `${id}-${spec.name}`;
   const input = h("input", { type: "range", id: key, min: 0, max: last, step: 1 });
-  const output = h("output", { for: key });
+  const output = h("output", { for: key, "aria-hidden": "true" }); // the slider says it: aria-valuetext
   const row = h("div", { class: "dc-row" }, input);
   const node = h("div", { class: "dc-control" }, h("div", { class: "dc-label-row" }, h("label", { for: key }, spec.label), output), row);
   let moved = () => {}, timer = 0;
@@ -272,10 +280,10 @@ function drawAxes(p, { box, x, y }) {
 
 const n = (v) => Math.round(v * 100) / 100;
 const esc = (s) => String(s).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
-const color = (name, text) => (/^#|^rgb|^var/.test(name) ? name : `var(--dc-${name}${text ? "-text" : ""})`);
+const color = (name, text) => esc(/^#|^rgb|^var/.test(name) ? name : `var(--dc-${name}${text ? "-text" : ""})`);
 const list = (v) => (typeof v === "number" ? [v] : v);
 const rows = (v) => (v.length && typeof v[0] === "object" ? v : [v]);
-const stroke = (m, width) => `fill="none" stroke="${color(m.color)}" stroke-width="${m.width ?? width}" stroke-linejoin="round" stroke-linecap="round" opacity="${m.opacity ?? 1}"${m.dash ? ' stroke-dasharray="5 4"' : ""}`;
+const stroke = (m, width) => `fill="none" stroke="${color(m.color)}" stroke-width="${+(m.width ?? width)}" stroke-linejoin="round" stroke-linecap="round" opacity="${+(m.opacity ?? 1)}"${m.dash ? ' stroke-dasharray="5 4"' : ""}`;
 
 function trace(xs, ys, { x, y }) {
   let d = "";
@@ -345,7 +353,7 @@ const DRAW = {
     }
     return `<path d="${d}" ${stroke(m, 1.8)}/>`;
   },
-  text: (m, ax) => `<text class="dc-label" x="${n(ax.x(m.x))}" y="${n(ax.y(m.y) + 4)}" text-anchor="${m.anchor || "start"}" style="fill:${color(m.color, true)}">${esc(m.text)}</text>`,
+  text: (m, ax) => `<text class="dc-label" x="${n(ax.x(m.x))}" y="${n(ax.y(m.y) + 4)}" text-anchor="${esc(m.anchor || "start")}" style="fill:${color(m.color, true)}">${esc(m.text)}</text>`,
   vline(m, ax) {
     const u = ax.x(m.x), late = u > ax.box.left + 0.7 * ax.box.w;
     pointLabel(ax, m, u + (late ? -5 : 5), ax.box.top + 12, late ? "end" : "start");

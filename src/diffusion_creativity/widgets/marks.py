@@ -155,10 +155,20 @@ def check(mark: Any, where: str) -> None:
         raise ValueError(f"{where}, mark {kind}: lengths differ: {sizes}")
     if kind == "heat" and as_array(mark["z"]).ndim != 2:
         raise ValueError(f"{where}, mark heat: z must have 2 axes, has {as_array(mark['z']).shape}")
+    if kind == "heat" and "vmin" not in mark and np.min(mark["z"], initial=0) < 0:
+        raise ValueError(f"{where}, mark heat: class labels must be >= 0")
     if not is_colour(mark.get("color", "ink")):
         raise ValueError(f"{where}, mark {kind}: no colour {mark['color']!r}")
+    for colour in mark.get("outline") or ():
+        if colour is not None and not is_colour(colour):
+            raise ValueError(f"{where}, mark {kind}: no colour {colour!r}")
+    if mark.get("anchor", "start") not in ("start", "middle", "end"):
+        raise ValueError(f"{where}, mark {kind}: no anchor {mark['anchor']!r}")
     palette = mark.get("palette", "gray")
-    if not isinstance(palette, list) and palette not in (*CONTINUOUS, "categorical"):
+    if isinstance(palette, list):
+        if not palette or not all(is_colour(c) and str(c).startswith("#") for c in palette):
+            raise ValueError(f"{where}, mark {kind}: a palette is a list of #rrggbb")
+    elif palette not in (*CONTINUOUS, "categorical"):
         raise ValueError(f"{where}, mark {kind}: no palette {palette!r}")
     if "colors" in mark and not len(CATEGORICAL) > np.max(mark["colors"], initial=0) >= 0:
         raise ValueError(f"{where}, mark {kind}: colors are integers 0 … {len(CATEGORICAL) - 1}")

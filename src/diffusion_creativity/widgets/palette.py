@@ -2,37 +2,9 @@
 
 from __future__ import annotations
 
-try:
-    from diffusion_creativity.style import DARK as _DARK
-    from diffusion_creativity.style import LIGHT as _LIGHT
-except ImportError:  # the widgets also work where the style module is absent
-    _LIGHT, _DARK = {}, {}
+import re
 
-_NAMES = ("data", "denoiser", "generated", "law", "noise", "warning", "ink", "muted", "panel")
-_FALLBACK_LIGHT = [
-    "#0072b2",
-    "#009e73",
-    "#d55e00",
-    "#1b1b1b",
-    "#8a8f98",
-    "#b3261e",
-    "#1f2328",
-    "#6b7280",
-    "#ffffff",
-]
-_FALLBACK_DARK = [
-    "#56b4e9",
-    "#2ec79b",
-    "#ff8a3d",
-    "#f2f2f2",
-    "#9aa1ac",
-    "#ff7b72",
-    "#e6e8eb",
-    "#9aa4b2",
-    "#14181f",
-]
-LIGHT = dict(zip(_NAMES, _FALLBACK_LIGHT, strict=True)) | dict(_LIGHT)
-DARK = dict(zip(_NAMES, _FALLBACK_DARK, strict=True)) | dict(_DARK)
+from ..style import DARK, LIGHT
 
 # Twelve classes told apart with any colour vision (the "safe" scheme of CARTO).
 CATEGORICAL = [
@@ -73,7 +45,7 @@ def is_colour(name: object) -> bool:
     """Whether `name` is a colour of the palette, ``cat0`` … ``cat11`` or ``#rrggbb``."""
     text = str(name)
     categorical = text.startswith("cat") and text[3:].isdigit() and int(text[3:]) < len(CATEGORICAL)
-    return text in LIGHT or categorical or (text.startswith("#") and len(text) == 7)
+    return text in LIGHT or categorical or bool(re.fullmatch("#[0-9a-fA-F]{6}", text))
 
 
 def light(name: str) -> str:
