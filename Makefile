@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 .PHONY: help env book test serve lab edition lock clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
 
 env: ## create or update .venv from requirements.lock
 	@python=$$(sh tools/find_python.sh) && "$$python" tools/environment.py

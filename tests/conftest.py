@@ -5,7 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes depends on what else the machine does; the rest is as it was loaded
+# (on CI the profile that draws the same examples every time).
+hypothesis.settings.register_profile("book", hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))

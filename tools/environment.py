@@ -59,7 +59,14 @@ def ensure(folder: Path, requirements: Path) -> bool:
             f"environment: creating {folder.name} with Python {sys.version.split()[0]}", flush=True
         )
         shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
+        try:
+            venv.create(folder, with_pip=True)
+        except subprocess.CalledProcessError:  # Debian and Ubuntu ship Python without ensurepip
+            shutil.rmtree(folder, ignore_errors=True)
+            sys.exit(
+                "environment: this Python cannot make an environment with pip in it; on Debian "
+                "and Ubuntu: apt install python3-venv"
+            )
     stamp.unlink(missing_ok=True)
     print(f"environment: installing {requirements.name} (minutes, the first time)", flush=True)
     pip(folder, "install", "--quiet", "--progress-bar", "off", "-r", str(requirements))

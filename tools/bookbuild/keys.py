@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .tree import Tree
 
-IGNORED = {"__pycache__", ".ipynb_checkpoints"}
+IGNORED = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
 
 
 def files_below(folder: Path) -> list[Path]:
