@@ -196,11 +196,19 @@ def _line(row: dict) -> str:
     )
 
 
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # only Linux has it
+        lines = []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def provenance(x: Tensor, rounds: int, queries: int) -> dict:
-    cpu = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if s.startswith("model name")]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": cpu[0].split(":")[1].strip() if cpu else platform.processor(),
+        "cpu": _processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "onednn_route": onednn_is_accurate(),
