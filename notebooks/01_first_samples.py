@@ -182,13 +182,15 @@ sigmas = dc.noise.karras(steps=40)  # 80, ..., 0.002, 0
 noise = dc.sampling.initial_noise(n_samples, (1, 8, 8), sigma_max=80.0, seed=run.seed + 1)
 
 made = {name: dc.sampling.ddim(denoise, noise, sigmas) for name, denoise in WORDS.items()}
-by_hand = {name: sample(denoise, noise, sigmas) for name, denoise in WORDS.items()}
-gap = max((made[name] - by_hand[name]).abs().max().item() for name in WORDS)
+# A hundred are enough: of many thousands one would start so close to the border between two
+# training images that rounding decides which of the two it becomes.
+by_hand = {name: sample(denoise, noise[:100], sigmas) for name, denoise in WORDS.items()}
+gap = max((made[name][:100] - by_hand[name]).abs().max().item() for name in WORDS)
 assert gap < 1e-4  # grey levels run from -1 to 1
-dc.runtime.report(first_samples=f"{n_samples:,}", first_gap=f"{gap:.6f}")
+dc.runtime.report(first_compared="100", first_gap=f"{gap:.6f}")
 
 # %% [markdown]
-# Over {glue:text}`first_samples` samples of each denoiser the two programs differ by at most
+# Over {glue:text}`first_compared` samples of each denoiser the two programs differ by at most
 # {glue:text}`first_gap` in any pixel. That is rounding. {numref}`fig-first-step` shows one step as
 # a picture: the new point lies on the straight line between the noisy image and the answer. The
 # ratio $\sigma'/\sigma$ of the two levels says where.
@@ -543,9 +545,22 @@ count = run.size(smoke=16, book=40)
 levels = dc.noise.log_linear(count, sigma_min=0.02, sigma_max=80)[:-1].tolist()
 
 
-def error(denoise, x, sigma):
+def squared_errors(denoise, x, sigma):
     n = torch.randn(x.shape, generator=torch.Generator().manual_seed(run.seed + 5))
-    return rms((denoise(x + sigma * n, sigma) - x).flatten(1))
+    return (denoise(x + sigma * n, sigma) - x).flatten(1).double().square().sum(1)  # per image
+
+
+def error(denoise, x, sigma):
+    return squared_errors(denoise, x, sigma).mean().sqrt().item()
+
+
+def ever_worse(x):
+    """Whether at some level the perfect denoiser loses by more than chance, 5 standard errors."""
+    for sigma in levels:
+        loss = squared_errors(perfect, x, sigma) - squared_errors(linear, x, sigma)
+        if loss.mean() > 5 * loss.std() / math.sqrt(len(x)) + 1e-3:  # 1e-3: rounding
+            return True
+    return False
 
 
 errors = {
@@ -571,8 +586,8 @@ plt.show()
 worse = errors["perfect", "new digits"] > errors["linear", "new digits"]
 best = int(np.flatnonzero(~worse)[-1])  # levels fall; from here on the perfect one is worse
 crossing = math.sqrt(levels[best] * levels[best + 1])
-never = (errors["perfect", "training images"] <= errors["linear", "training images"] + 1e-4).all()
-assert never
+assert not ever_worse(train)
+assert ever_worse(new)  # the test can fail
 dc.runtime.report(
     first_crossing=f"{crossing:.1f}",
     first_error_perfect=f"{error(perfect, new, 0.1):.2f}",
@@ -580,7 +595,8 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# On training images the perfect denoiser is never worse, as it must be. On new digits the two agree
+# On training images the perfect denoiser is never worse, as it must be (up to the chance in the
+# noise: the cell allows five standard errors). On new digits the two agree
 # while the noise is strong; then the perfect one is ahead for a while; below about $\sigma$ =
 # {glue:text}`first_crossing` it is the worse one. At $\sigma = 0.1$ its error is
 # {glue:text}`first_error_perfect` against {glue:text}`first_error_linear`: shown a new digit with

@@ -228,7 +228,7 @@ found = {}
 for name, g in directions.items():
     increase, error = change_of_loss(best, g)
     predicted = eps**2 * g.square().mean().item()
-    assert abs(increase - predicted) < 4 * error  # fails by chance about once in 16,000
+    assert abs(increase - predicted) < 5 * error  # fails by chance once in 1.7 million
     assert increase - stats.norm.isf(0.001) * error > 0
     found[f"den_loss_{name}"] = f"{increase:.4f} ± {2.58 * error:.4f}, predicted {predicted:.4f}"
 control, control_error = change_of_loss(line, best - line)
@@ -350,7 +350,7 @@ tweedie = y + sigma**2 * score
 p_first = binned_p_value(x - tweedie, y)
 p_second = binned_p_value((x - tweedie) ** 2 - sigma**2 * (1 + sigma**2 * curvature), y)
 p_control = binned_p_value(x - (y + sigma * score), y)
-assert min(p_first, p_second) > 1e-3
+assert min(p_first, p_second) > 1e-5  # all such levels of a chapter together: below 1 in 1,000
 assert p_control < 1e-6
 dc.runtime.report(
     den_tweedie_gap=power_of_ten(gap_first),
@@ -515,8 +515,8 @@ Explorer.precomputed(
 # over $x$. Both sides are bounded in $x$, so the equation survives.
 # ```
 #
-# Second, if particles with density $\rho$ move with velocity $v$, none is lost on the way, which is
-# the **continuity equation** $\partial_\sigma \rho + \nabla \cdot (\rho\, v) = 0$.
+# Second, if particles with density $q$ move with velocity $v$, none is lost on the way, which is
+# the **continuity equation** $\partial_\sigma q + \nabla \cdot (q\, v) = 0$.
 #
 # ````{prf:theorem} The probability flow
 # :label: thm-probability-flow
@@ -621,7 +621,7 @@ path, p_flow = p_values(target)
 _, p_wrong = p_values(lambda y, sigma: y - 1.05 * (y - target(y, sigma)))
 at_end = quantile(target.cdf(start, SIGMA_MAX), 0.0)
 gap_map = (path[-1] - at_end).abs()
-assert min(p_flow) > 0.001
+assert min(p_flow) > 1e-5
 assert min(p_wrong) < 1e-6
 assert gap_map.median() < 1e-3
 
@@ -870,12 +870,12 @@ for steps in (1, 2, 7, 40):
 sigmas = dc.noise.karras(8)
 noise = dc.sampling.initial_noise(run.size(smoke=4_000, book=20_000), (3,), seed=seed).double()
 agreement = {
-    "Euler": affine.law(sigmas).agreement(dc.sampling.ddim(affine, noise, sigmas)),
+    "Euler": affine.law(sigmas).agreement(dc.sampling.ddim(affine, noise, sigmas), alpha=1e-5),
     "Heun": affine.law(sigmas, second_order=True).agreement(
-        dc.sampling.heun(affine, noise, sigmas)
+        dc.sampling.heun(affine, noise, sigmas), alpha=1e-5
     ),
 }
-limit = affine.law(None).agreement(dc.sampling.ddim(affine, noise, sigmas))
+limit = affine.law(None).agreement(dc.sampling.ddim(affine, noise, sigmas), alpha=1e-5)
 assert worst < 1e-9
 assert control > 1e-3
 assert all(report.ok for report in agreement.values())
@@ -968,8 +968,8 @@ dc.runtime.report(
 #
 # ## Which schedule?
 #
-# A schedule decides where the $K$ steps are spent. Four are in common use: evenly spaced seventh
-# roots of $\sigma$ {cite:p}`karras2022elucidating`, even steps of $\log\sigma$, the linear-β
+# A schedule decides where the $K$ steps are spent. Four are in common use: evenly spaced
+# $\rho$-th roots of $\sigma$ with $\rho = 7$ {cite:p}`karras2022elucidating`, even steps of $\log\sigma$, the linear-β
 # schedule {cite:p}`ho2020denoising`, and the cosine schedule {cite:p}`nichol2021improved`. In
 # angles the last one is a straight line: it *is* the schedule that {prf:ref}`prop-cosines` calls
 # best for $\lambda = 1$, up to its small offset and a cap at its noisiest step.
@@ -1152,9 +1152,9 @@ for eta in (0.0, 0.5, 1.0):
     rows[f"den_lost_eta{10 * eta:02.0f}"] = (
         f"{lost:.4f} ± {2.58 * error:.4f}, predicted {predicted:.4f}"
     )
-assert min(p_draw) > 0.001
+assert min(p_draw) > 1e-5
 assert max(p_mean) < 1e-6
-assert worst_z < 4
+assert worst_z < 5
 
 point = 0.7
 levels = dc.noise.karras(6, sigma_max=SIGMA_MAX)
@@ -1171,11 +1171,12 @@ p_point = [
         strict=True,
     )
 ]  # fmt: skip
-assert min(p_point) > 0.001 / len(p_point)
+assert min(p_point) > 1e-5 / len(p_point)
 stochastic = affine.law(dc.noise.karras(8), eta=1.0)
 samples = dc.sampling.ancestral(affine, noise, dc.noise.karras(8), seed=seed + 2)
-assert stochastic.agreement(samples).ok
-assert not affine.law(dc.noise.karras(8)).agreement(samples).ok  # eta matters at eight steps
+assert stochastic.agreement(samples, alpha=1e-5).ok
+no_eta = affine.law(dc.noise.karras(8)).agreement(samples, alpha=1e-5)
+assert not no_eta.ok  # eta matters at eight steps
 dc.runtime.report(
     **rows,
     den_draw_p=enumerate_p(p_draw),

@@ -53,6 +53,7 @@ from diffusion_creativity.denoisers import Affine, affine_law
 
 run = dc.runtime.start(seed=seed, profile=profile)
 COLORS = dc.style.COLORS
+LEVEL = 1e-5  # of each test below: all together refuse a true law less than once in 1,000 runs
 
 # %% [markdown]
 # ## Move something first
@@ -216,7 +217,7 @@ for k, sigma in enumerate([0.05, 0.2, 0.5, 1.0, 2.0, 5.0]):
     scores.append((found - excess_loss(A, b, mixture.mean, mixture.cov, sigma)) / error)
 p_excess = stats.chi2.sf(sum(z * z for z in scores), len(scores))
 print("measured - predicted, in standard errors:\n", "  ".join(f"{z:+.2f}" for z in scores))
-assert p_excess > 1e-3
+assert p_excess > LEVEL
 
 # %% tags=["remove-input"]
 dc.runtime.report(linear_p_excess=f"{p_excess:.2f}")
@@ -392,6 +393,13 @@ dc.runtime.report(
 # culprit is the sampler.
 # The right yardstick is the law of the finite schedule.
 #
+# ```{admonition} What would make this false?
+# :class: note
+# The shape of the target cannot; only a target without finite variance is excluded. But both laws
+# need a denoiser that is affine at *every* level and a Gaussian start. One ReLU, or clipping the
+# pixels to $[-1, 1]$ on the way, and the samples need not be Gaussian any more.
+# ```
+#
 # ### Certificate on sixteen clusters
 #
 # Fit the closed form, generate with 18 steps, test. The report below holds the samples against the
@@ -405,7 +413,7 @@ n = run.size(smoke=2000, book=8000)
 noise = dc.sampling.initial_noise(n, (8,), seed=seed)
 samples = dc.sampling.ddim(denoise, noise, sigmas)
 law = denoise.law(sigmas)
-report = law.agreement(samples, alpha=1e-3)
+report = law.agreement(samples, alpha=LEVEL)
 assert report.ok
 report
 
@@ -436,14 +444,17 @@ ratio, low, high = ratio_interval(samples, law.mean, U, law_variance)
 kurtosis_data, kurtosis_made = excess_kurtosis(train_x, U), excess_kurtosis(samples, U)
 
 m = run.size(smoke=400, book=1000)
-energy = dc.metrics.energy_test(samples[:m], law.sample(m, seed=seed + 1), seed=seed)
+energy = dc.metrics.energy_test(
+    samples[:m], law.sample(m, seed=seed + 1), permutations=4999, seed=seed
+)
 energy_data = dc.metrics.energy_test(samples[:m], train_x[:m], seed=seed)
 distance = dc.metrics.sliced_wasserstein(samples, law.sample(n, seed=seed + 1))
 floor = dc.metrics.sliced_wasserstein(law.sample(n, seed=seed + 2), law.sample(n, seed=seed + 3))
 distance_data = dc.metrics.sliced_wasserstein(samples, train_x)
-assert energy.p_value > 1e-3
+assert energy.p_value > 1 / 5000  # the smallest of its 5,000 possible values
 assert energy_data.p_value < 0.01
-assert abs(kurtosis_made).max() < 5 * (24 / n) ** 0.5 < 1 < -kurtosis_data.max()
+# Seven standard errors: at n = 2,000 the tail of a sample kurtosis is far from normal.
+assert abs(kurtosis_made).max() < 7 * (24 / n) ** 0.5 < 1 < -kurtosis_data.max()
 
 # %% mystnb={"image": {"alt": "Left: generated over predicted variance for the eight eigendirections, with intervals, all around one; against the data's own covariance the ratios lie clearly below one. Right: excess kurtosis near minus two for the data and near zero for the samples."}, "figure": {"caption": "Sixteen clusters, 18 steps. Left: measured variance of the samples along each eigendirection, divided by the finite-step law's (with 95 % intervals) and by the data's. Right: excess kurtosis; far below zero for the clusters in every direction, that of a Gaussian for the samples.", "name": "fig-linear-mixture"}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.1), width_ratios=[1.4, 1])
@@ -506,8 +517,8 @@ count = run.size(smoke=2000, book=8000)
 digit_noise = dc.sampling.initial_noise(count, (1, 8, 8), seed=seed)
 made = dc.sampling.ddim(digits_denoiser, digit_noise, few)
 right_law, naive_law = digits_denoiser.law(few), digits_denoiser.law(None)
-right_report = right_law.agreement(made, alpha=1e-3)
-naive_report = naive_law.agreement(made, alpha=1e-3)
+right_report = right_law.agreement(made, alpha=LEVEL)
+naive_report = naive_law.agreement(made, alpha=LEVEL)
 assert right_report.ok
 assert not naive_report.ok
 print("Against the law of ten steps\n", right_report, "\n", sep="")
@@ -637,8 +648,8 @@ wrong = affine_law(denoise.maps, coarse, (8,))  # the law of the unperturbed den
 p_smallest = {}
 for name, (sampler, knobs) in samplers.items():
     made_by = sampler(noise)
-    against = affine_law(nearest_level, coarse, (8,), **knobs).agreement(made_by, alpha=1e-3)
-    control = wrong.agreement(made_by, alpha=1e-3)
+    against = affine_law(nearest_level, coarse, (8,), **knobs).agreement(made_by, alpha=LEVEL)
+    control = wrong.agreement(made_by, alpha=LEVEL)
     assert against.ok, name
     assert not control.ok, name
     p_smallest[name] = smallest_p(against)
@@ -695,8 +706,8 @@ second_moment = Affine(
     torch.zeros_like(digits_denoiser.mean),
     digits_denoiser.law().cov + torch.outer(*2 * [digits_denoiser.mean.flatten()]),
 )
-assert second_moment.law(few).agreement(from_biasless, alpha=1e-3).ok
-assert not right_law.agreement(from_biasless, alpha=1e-3).ok  # the law with bias must fail
+assert second_moment.law(few).agreement(from_biasless, alpha=LEVEL).ok
+assert not right_law.agreement(from_biasless, alpha=LEVEL).ok  # the law with bias must fail
 
 # %% [markdown]
 # ### With a ridge
@@ -789,9 +800,9 @@ assert worst_ridge < 1e-2
 #
 # Along $u_i$ the gain is its final value times $1 - e^{-2\tau(\lambda_i+\sigma^2)}$. Furthermore:
 #
-# 1. Gradient descent with rates $\eta_t$ and momentum $\beta$ puts in place of $1 - e^{-2\tau h}$,
-#    $h = \lambda_i + \sigma^2$, the share $p_T(h)$ that starts at $p_0 = v_0 = 0$ and follows
-#    $v_{t+1} = \beta v_t + 2h(p_t - 1)$, $p_{t+1} = p_t - \eta_t v_{t+1}$.
+# 1. Gradient descent with rates $\kappa_t$ and momentum $\beta$ puts in place of
+#    $1 - e^{-2\tau h}$, $h = \lambda_i + \sigma^2$, the share $p_T(h)$ that starts at $p_0 = v_0 = 0$ and follows
+#    $v_{t+1} = \beta v_t + 2h(p_t - 1)$, $p_{t+1} = p_t - \kappa_t v_{t+1}$.
 # 2. If each step uses fresh examples and fresh noise, drawn independently, the *expected* weights
 #    of stochastic gradient descent follow exactly this path.
 # ```
@@ -832,26 +843,26 @@ plt.show()
 # %% [markdown]
 # ### With few examples
 #
-# In practice $\mu$ and $\Sigma$ are those of $n$ training images. Whatever the law of the images
-# was, the denoiser sees the sample covariance $\hat\Sigma$ and generates
-# $\mathcal N(\bar x, \hat\Sigma)$. What does it cost that $n$ is finite?
+# In practice $\mu$ and $\Sigma$ are those of $N$ training images. Whatever the law of the images
+# was, the denoiser sees the sample mean $\hat\mu$ and covariance $\hat\Sigma$ and
+# generates $\mathcal N(\hat\mu, \hat\Sigma)$. What does it cost that $N$ is finite?
 #
 # ```{prf:proposition} Samples stay in the span of the data
 # :label: prop-rank
 #
-# Let the best affine denoiser be fitted to $x_1, \dots, x_n$ with mean $\bar x$. Every sample lies
-# in the affine span $\bar x + \operatorname{span}\{x_i - \bar x\}$, of dimension at most $n - 1$,
+# Let the best affine denoiser be fitted to $x_1, \dots, x_N$ with mean $\hat\mu$. Every sample lies
+# in the affine span $\hat\mu + \operatorname{span}\{x_i - \hat\mu\}$, of dimension at most $N - 1$,
 # for every schedule that ends at $0$ and each sampler of {prf:ref}`thm-any-affine`.
-# If $n - 1 < d$, that is a proper plane.
+# If $N - 1 < d$, that is a proper plane.
 # ```
 #
 # ```{prf:proof}
-# The range of $\hat\Sigma = \frac1n\sum_i(x_i-\bar x)(x_i - \bar x)^\top$ is
-# $\operatorname{span}\{x_i-\bar x\}$; the $n$ vectors sum to zero, so its dimension is at most
-# $n-1$.
+# The range of $\hat\Sigma = \frac1N\sum_i(x_i-\hat\mu)(x_i - \hat\mu)^\top$ is
+# $\operatorname{span}\{x_i-\hat\mu\}$; the $N$ vectors sum to zero, so its dimension is at most
+# $N-1$.
 # $A_\sigma = \hat\Sigma(\hat\Sigma + \sigma^2I)^{-1}$ has the same range, hence
-# $D_\sigma(y)\in\bar x + \operatorname{range}\hat\Sigma$ for all $y$. The last step of each sampler
-# goes to $\sigma' = 0$ and returns $D_\sigma(y)$.
+# $D_\sigma(y)\in\hat\mu + \operatorname{range}\hat\Sigma$ for all $y$. The last step of each
+# sampler goes to $\sigma' = 0$ and returns $D_\sigma(y)$.
 # ```
 #
 # Gradient descent from zero respects this plane: each update of $A$ has errors $Ay - x_i$ on its
@@ -870,7 +881,7 @@ off_plane = (offset - offset @ basis @ basis.T).norm(dim=1).max().item()
 copies = dc.metrics.copied_fraction(blends, twenty)
 assert off_plane < 1e-4
 assert small.law().rank == 19
-assert small.law(dc.noise.karras(30), eta=1.0).agreement(blends, alpha=1e-3).ok
+assert small.law(dc.noise.karras(30), eta=1.0).agreement(blends, alpha=LEVEL).ok
 
 # %% tags=["remove-input"]
 dc.runtime.report(
@@ -887,9 +898,9 @@ dc.runtime.report(
 # ```{prf:theorem} Marčenko and Pastur 1967
 # :label: thm-marchenko-pastur
 #
-# Let $x_1, \dots, x_n \in \mathbb R^d$ have independent entries with mean $0$ and variance $1$, and
-# let $n, d \to \infty$ with $d/n \to c \in (0, 1)$. The histogram of the eigenvalues of
-# $\hat\Sigma$ tends to the density
+# Let all entries of $x_1, \dots, x_N \in \mathbb R^d$ be independent draws of one law with mean $0$
+# and variance $1$, and let $N, d \to \infty$ with $d/N \to c \in (0, 1)$. With probability one the
+# histogram of the eigenvalues of $\hat\Sigma$ tends to the density
 #
 # $$\rho_c(\lambda) = \frac{\sqrt{(\lambda_+ - \lambda)(\lambda - \lambda_-)}}{2\pi c\,\lambda},
 # \qquad
@@ -897,15 +908,15 @@ dc.runtime.report(
 # ```
 #
 # We do not prove it; see {cite:t}`marchenko1967distribution`. All true eigenvalues are $1$, and yet
-# with $n = 4d$ the generated ones spread from $\frac14$ to $\frac94$.
+# with $N = 4d$ the generated ones spread from $\frac14$ to $\frac94$.
 # A linear denoiser that is trained to perfection on such a set invents patterns, favourite
 # directions that are not there. This is overfitting, the linear cousin of copying, and it goes away
-# only as $d/n \to 0$.
+# only as $d/N \to 0$.
 
 
 # %%
 def mp_density(x, c):
-    """The Marčenko–Pastur density for unit variance and ratio c = d / n < 1."""
+    """The Marčenko–Pastur density for unit variance and ratio c = d / N < 1."""
     low, high = (1 - c**0.5) ** 2, (1 + c**0.5) ** 2
     return np.sqrt(np.clip((high - x) * (x - low), 0, None)) / (2 * np.pi * c * x)
 
@@ -928,18 +939,20 @@ spectra = {d: generated_spectrum(d, 4 * d, seed + d) for d in sizes}
 distances = {d: mp_distance(v, 0.25) for d, v in spectra.items()}
 largest = sizes[-1]
 control = mp_distance(spectra[largest], 0.3)  # the wrong ratio must be told apart
-# The trace has an exact law: n tr Σ̂ is χ² with (n - 1) d degrees of freedom.
+# The trace has an exact law: N tr Σ̂ is χ² with (N - 1) d degrees of freedom.
 freedom = (4 * largest - 1) * largest
 trace = 4 * largest * spectra[largest].sum()
 p_trace = 2 * min(stats.chi2.cdf(trace, freedom), stats.chi2.sf(trace, freedom))
 print("   d   KS distance   d × distance")
 for d, gap in distances.items():
     print(f"{d:4d}   {gap:11.4f}   {d * gap:12.2f}")
-assert distances[largest] < 0.5 * distances[sizes[0]]
-assert control > 3 * distances[largest]
-assert p_trace > 1e-3
+# Where simulated, d × distance is 2 to 3, with standard deviation 0.4; for independent draws it
+# would be about 0.9 √d.
+assert all(d * gap < 6 for d, gap in distances.items())
+assert largest * control > 6
+assert p_trace > LEVEL
 
-# %% mystnb={"image": {"alt": "Histogram of generated variances between 0.25 and 2.25 with the Marchenko-Pastur density drawn over it; the bars follow the curve. A vertical line marks the true value one."}, "figure": {"caption": "White data, four examples for each dimension. Bars: variances that the fitted linear denoiser generates (the ODE law). Curve: Marčenko–Pastur. The target has variance 1 in all directions.", "name": "fig-linear-mp"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Histogram of generated variances between 0.25 and 2.25 with the Marčenko–Pastur density drawn over it; the bars follow the curve. A vertical line marks the true value one."}, "figure": {"caption": "White data, four examples for each dimension. Bars: variances that the fitted linear denoiser generates (the ODE law). Curve: Marčenko–Pastur. The target has variance 1 in all directions.", "name": "fig-linear-mp"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 grid = np.linspace(0.2, 2.3, 400)
 ax.hist(spectra[largest], bins=28, density=True, color=COLORS["generated"], alpha=0.55)
@@ -1044,9 +1057,9 @@ for s, network in zip(seeds, mixture_networks, strict=True):
     start = dc.sampling.initial_noise(crowd, (8,), seed=seed + 100 + s)
     made = dc.sampling.ddim(network.denoise, start, levels)
     learnt = law_of(network)
-    few_ideal = ideal.agreement(made[:2000], alpha=1e-3)
-    all_ideal = ideal.agreement(made, alpha=1e-3)
-    all_learnt = learnt.agreement(made, alpha=1e-3)
+    few_ideal = ideal.agreement(made[:2000], alpha=LEVEL)
+    all_ideal = ideal.agreement(made, alpha=LEVEL)
+    all_learnt = learnt.agreement(made, alpha=LEVEL)
     two_sample = dc.metrics.energy_test(made[:m], ideal.sample(m, seed=seed + s), seed=seed)
     ratio_s = (U.T @ learnt.cov @ U).diagonal() / (U.T @ ideal.cov @ U).diagonal()
     rows.append((relative_excess(network.maps, denoise), ratio_s.numpy(),
@@ -1080,7 +1093,7 @@ dc.runtime.report(
 # {glue:text}`linear_sgd_p_few`).
 #
 # A test that passes may only be too weak, so we also ask it with {glue:text}`linear_sgd_crowd`
-# samples. Now the ideal law *is* refuted, for every seed: a deviation of a percent is real. The law
+# samples. Now the ideal law *is* refuted, for every seed: the small deviations are real. The law
 # of the learnt matrices is not (smallest of all p-values {glue:text}`linear_sgd_p_learnt`; the
 # verdict allows for their number).
 # The samples are Gaussian all the same: no excess kurtosis beyond {glue:text}`linear_sgd_kurtosis`
@@ -1088,8 +1101,8 @@ dc.runtime.report(
 #
 # ### Digits: where training does not get there
 #
-# Real images are harder, because their eigenvalues span more than five orders of magnitude. We
-# subtract the mean image, as is usual, and train.
+# Real images are harder, because their eigenvalues span {glue:text}`linear_digits_span` orders of
+# magnitude. We subtract the mean image, as is usual, and train.
 
 # %%
 centred = digits - digits_denoiser.mean.float()
@@ -1145,8 +1158,8 @@ for s, (network, _) in zip(seeds, digit_networks, strict=True):
     ratio, low, high = ratio_interval(made, learnt.mean, V, learnt_variance)
     outcome.append({
         "made": made,
-        "learnt": learnt.agreement(made, alpha=1e-3),
-        "ideal": ideal_digits.agreement(made, alpha=1e-3),
+        "learnt": learnt.agreement(made, alpha=LEVEL),
+        "ideal": ideal_digits.agreement(made, alpha=LEVEL),
         "energy": dc.metrics.energy_test(made[:m], ideal_digits.sample(m, seed=s), seed=seed),
         "ratio": (learnt_variance / ideal_variance).numpy(),
         "measured": ratio * (learnt_variance / ideal_variance).numpy(),
@@ -1161,15 +1174,15 @@ adam_ratio = {}
 for rate, network in with_adam.items():
     learnt = law_of(network)
     made = dc.sampling.ddim(network.denoise, start, levels)
-    assert learnt.agreement(made, alpha=1e-3).ok
+    assert learnt.agreement(made, alpha=LEVEL).ok
     adam_ratio[rate] = ((V.T @ learnt.cov @ V).diagonal() / ideal_variance).numpy()
 intervals = len(seeds) * len(lambdas)
 inside = sum(o["inside"] for o in outcome)
 p_inside = stats.binomtest(inside, intervals, 0.95).pvalue
-assert p_inside > 1e-3
+assert p_inside > LEVEL
 print(outcome[0]["learnt"], "\n\nAgainst the ideal law:\n", outcome[0]["ideal"], sep="")
 
-# %% mystnb={"image": {"alt": "Variance of the learnt law over the ideal one against the eigenvalue, for several seeds of SGD, the prediction from early stopping and Adam. For eigenvalues above one hundredth the seeds lie at one; below, SGD falls to nearly zero along the predicted curve. Adam with a small rate stays low nearly everywhere, with a large one it lies near one everywhere and above one for weak directions."}, "figure": {"caption": "Digits, 61 eigendirections. Dots: variance of generated samples over the ideal law's, for each seed of SGD. Line: predicted from learning rates and eigenvalues alone (early stopping). Crosses: Adam with two learning rates, for which there is no such prediction.", "name": "fig-linear-spectral-bias"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Variance of the learnt law over the ideal one against the eigenvalue, for several seeds of SGD, the prediction from early stopping and Adam. For eigenvalues above one hundredth the seeds lie at one; below, SGD falls to nearly zero along the predicted curve. Adam with a small rate stays low nearly everywhere, with a large one it lies near one everywhere and above one for weak directions."}, "figure": {"caption": "Digits, all eigendirections. Dots: variance of generated samples over the ideal law's, for each seed of SGD. Line: predicted from learning rates and eigenvalues alone (early stopping). Crosses: Adam with two learning rates, for which there is no such prediction.", "name": "fig-linear-spectral-bias"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 3.2))
 ax.axhline(1, color=COLORS["data"], lw=1)
 for o in outcome:
@@ -1205,6 +1218,7 @@ small_ones = np.stack([o["ratio"] for o in outcome]).max(0) < 0.5
 visible = (lambdas[torch.from_numpy(small_ones)].sum() / lambdas.sum()).item()
 errors = np.concatenate([abs(o["ratio"] - expected_ratio) for o in outcome])
 dc.runtime.report(
+    linear_digits_span=f"{np.log10(lambdas[0].item() / lambdas[-1].item()):.1f}",
     linear_digits_inside=f"{inside} of {intervals}",
     linear_digits_p_inside=f"{p_inside:.2f}",
     linear_digits_p_learnt=f"{min(smallest_p(o['learnt']) for o in outcome):.2f}",
@@ -1228,14 +1242,15 @@ dc.runtime.report(
 # - **The law of the learnt matrices holds**, for every seed (smallest p
 #   {glue:text}`linear_digits_p_learnt`; {glue:text}`linear_digits_inside` intervals of 95 % hold
 #   the predicted variance, binomial p = {glue:text}`linear_digits_p_inside`).
-# - **The ideal law fails**, for every seed. {glue:text}`linear_digits_lost` of the 61 directions
-#   have less than half of their variance, whatever the seed.
+# - **The ideal law fails**, for every seed. {glue:text}`linear_digits_lost` of the
+#   {glue:text}`linear_digits_rank` directions have less than half of their variance, whatever the
+#   seed.
 # - **The failure is where early stopping says.** The curve of {numref}`fig-linear-spectral-bias`
 #   uses the eigenvalues and the learning rates, not the trained weights. The largest difference
 #   between it and the learnt ratios is {glue:text}`linear_digits_error`.
-#   At the lowest noise level the loss exceeds its minimum
-#   {glue:text}`linear_digits_excess_low`-fold, and the prediction is
-#   {glue:text}`linear_digits_expected_low`; at high noise the excess is
+#   At the lowest noise level the excess loss is {glue:text}`linear_digits_excess_low` times the
+#   least loss, and the prediction is {glue:text}`linear_digits_expected_low` times; at high noise
+#   the excess is
 #   {glue:text}`linear_digits_excess_high` and is the noise of SGD ({numref}`fig-linear-excess`).
 # - **The eye would not see it, nor does the energy test** (smallest p
 #   {glue:text}`linear_digits_energy`): the lost directions carry

@@ -348,6 +348,9 @@ def _count_tests(
             as_large += (pearson(simulated) >= chi2 - 1e-9).sum()
     p_chi2 = stats.chi2.sf(chi2, freedom) if by_table else as_large / (draws + 1)
     p_unseen = as_many / (draws + 1)
+    if as_many == 1:  # beyond the simulation; Chernoff's bound holds, as seen atoms compete
+        mean = max(mean_unseen, 1e-300)
+        p_unseen = min(p_unseen, math.exp(unseen - mean - unseen * math.log(unseen / mean)))
     return [
         ("counts, χ²", chi2, f"{freedom} ± {math.sqrt(2 * freedom):.3g}", p_chi2, True),
         ("atoms never seen", unseen, f"{mean_unseen:.3g}", p_unseen, True),
