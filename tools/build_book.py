@@ -35,10 +35,18 @@ def alone(tree: Tree):
         yield
 
 
-def build(tree: Tree, profile: str, seed: int = 0, jobs: int | None = None) -> Path:
-    """Bring the site of a profile up to date; returns where it lies."""
+def build(
+    tree: Tree, profile: str, seed: int = 0, jobs: int | None = None, *, for_readers: bool = False
+) -> Path:
+    """Bring the site of a profile up to date; returns where it lies.
+
+    `for_readers` also puts it into ``_build/html``.
+    """
     with alone(tree):
-        return make_site(tree, profile, execute(tree, profile, seed, jobs))
+        site = make_site(tree, profile, execute(tree, profile, seed, jobs))
+        if for_readers:
+            publish(site, tree.html)
+        return site
 
 
 def interrupt(signum, frame):
@@ -57,8 +65,7 @@ def main() -> int:
         signal.signal(number, interrupt)
     tree, began = Tree(), time.monotonic()
     try:
-        site = build(tree, options.profile, options.seed, options.jobs)
-        publish(site, tree.html)
+        build(tree, options.profile, options.seed, options.jobs, for_readers=True)
     except (ChapterFailed, SiteFailed) as error:
         kept = " The site of the last good build is still there." if tree.html.exists() else ""
         complain(f"{error}\n\nmake book failed.{kept}")

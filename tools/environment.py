@@ -51,7 +51,7 @@ def ensure(folder: Path, requirements: Path) -> bool:
     """Make the environment what the requirements say; returns whether anything was done."""
     stamp = folder / ".installed-from"
     wanted = key(requirements, sys.version)
-    if stamp.is_file() and stamp.read_text() == wanted and works(folder):
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and works(folder):
         return False
     began = time.monotonic()
     if not works(folder):
@@ -71,7 +71,7 @@ def ensure(folder: Path, requirements: Path) -> bool:
     print(f"environment: installing {requirements.name} (minutes, the first time)", flush=True)
     pip(folder, "install", "--quiet", "--progress-bar", "off", "-r", str(requirements))
     pip(folder, "install", "--quiet", "--no-deps", "--editable", str(ROOT))
-    stamp.write_text(wanted)
+    stamp.write_text(wanted, encoding="utf-8")
     print(f"environment: ready after {time.monotonic() - began:.0f} s", flush=True)
     return True
 

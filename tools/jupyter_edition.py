@@ -33,11 +33,13 @@ def main() -> int:
         texts = editions(Tree())
     except ValueError as error:
         sys.exit(str(error))
-    stale = [p for p, text in texts.items() if not p.exists() or p.read_text() != text]
+    stale = [
+        p for p, text in texts.items() if not p.exists() or p.read_text(encoding="utf-8") != text
+    ]
     for path in stale:
         print(f"{'out of step' if options.check else 'written'}: notebooks/{path.name}")
         if not options.check:
-            path.write_text(texts[path])
+            path.write_text(texts[path], encoding="utf-8")
     return 1 if stale and options.check else 0
 
 

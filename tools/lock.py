@@ -47,7 +47,7 @@ def resolve(requirements: list[str], *options: str) -> list[dict]:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", *options]
         command += ["--ignore-installed", "--report", str(report), *requirements]
         subprocess.run(command, check=True, cwd=ROOT)
-        return json.loads(report.read_text())["install"]
+        return json.loads(report.read_text(encoding="utf-8"))["install"]
 
 
 def pins_of(entries: list[dict]) -> dict[str, str]:
@@ -121,8 +121,8 @@ def main() -> int:
     options = parser.parse_args()
     lines = lines_of(lock(options.keep))
     head = "# Written by `make lock`: what the book, its tests and CI install.\n"
-    LOCK.write_text(head + "\n".join(lines) + "\n")
-    CONDA.write_text(conda_environment(lines))
+    LOCK.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+    CONDA.write_text(conda_environment(lines), encoding="utf-8")
     print(f"{len(lines)} packages pinned in {LOCK.name} and {CONDA.name}")
     return 0
 

@@ -87,7 +87,9 @@ def update(manifest: dict, record: bool) -> list[str]:
             fetched |= wanted_files(entry, Path(folder))
     sums = {path: sha256(data) for path, data in sorted(fetched.items())}
     if record:
-        MANIFEST.write_text(json.dumps(manifest | {"sha256": sums}, indent=2) + "\n")
+        MANIFEST.write_text(
+            json.dumps(manifest | {"sha256": sums}, indent=2) + "\n", encoding="utf-8"
+        )
     elif problems := differences(sums, manifest["sha256"]):
         return problems
     for path, data in fetched.items():
@@ -103,7 +105,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare files with vendor.json")
     parser.add_argument("--record", action="store_true", help="accept what npm sends as new sums")
     options = parser.parse_args()
-    manifest = json.loads(MANIFEST.read_text())
+    manifest = json.loads(MANIFEST.read_text(encoding="utf-8"))
     problems = check(manifest) if options.check else update(manifest, options.record)
     print(*problems, sep="\n", file=sys.stderr)
     return 1 if problems else 0

@@ -51,7 +51,7 @@ def record_path(tree: Tree, chapter: str, profile: str) -> Path:
 def read_record(tree: Tree, chapter: str, profile: str) -> dict:
     """How a chapter was last run; empty if never."""
     try:
-        return json.loads(record_path(tree, chapter, profile).read_text())
+        return json.loads(record_path(tree, chapter, profile).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
 
@@ -115,7 +115,7 @@ def keep(tree: Tree, job: Job, profile: str, seed: int, seconds: float) -> None:
     }
     os.replace(job.target, folder / job.target.name)
     draft = job.folder / f"{job.chapter}.record.json"
-    draft.write_text(json.dumps(record, indent=1) + "\n")
+    draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, record_path(tree, job.chapter, profile))
 
 
@@ -136,7 +136,7 @@ def failure(tree: Tree, job: Job, profile: str) -> ChapterFailed:
         shutil.copy(job.target, kept)
     log = (job.folder / f"{job.chapter}.log").read_text(errors="replace").strip()
     try:
-        error = json.loads(job.error.read_text())
+        error = json.loads(job.error.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ChapterFailed(f"notebooks/{job.chapter}.py could not be run:\n{log[-4000:]}")
     return ChapterFailed(

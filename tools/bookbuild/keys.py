@@ -76,7 +76,7 @@ def common_key(tree: Tree) -> str:
 
 def chapter_key(tree: Tree, chapter: str, profile: str, seed: int, common: str) -> str:
     """Hash of everything that decides what a chapter's run shows."""
-    source = tree.source(chapter).read_text()
+    source = tree.source(chapter).read_text(encoding="utf-8")
     results = digest_files(results_named(tree, source), tree.root)
     pieces = [common, profile, str(seed), source, results, *data_named(source)]
     return digest(piece.encode() for piece in pieces)

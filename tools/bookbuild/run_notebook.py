@@ -25,7 +25,7 @@ def isolate(folder: Path, python: str) -> None:
     kernel.mkdir(parents=True)
     argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     spec = {"argv": argv, "display_name": "Python 3", "language": "python"}
-    (kernel / "kernel.json").write_text(json.dumps(spec))
+    (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     os.environ.update(
         JUPYTER_PATH=str(folder / "data"),
         JUPYTER_RUNTIME_DIR=str(folder / "runtime"),
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except (PapermillExecutionError, CellTimeoutError, DeadKernelError) as error:
         partial = nbformat.read(options.target, as_version=4)
-        options.error.write_text(json.dumps(describe(error, partial)))
+        options.error.write_text(json.dumps(describe(error, partial)), encoding="utf-8")
         return 1
     finally:
         notebook.unlink(missing_ok=True)

@@ -97,7 +97,7 @@ def recover(place: Path) -> None:
 def stamp_of(site: Path) -> str | None:
     """Which inputs a finished site was made from."""
     path = site / STAMP
-    return path.read_text() if path.is_file() else None
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def make_site(tree: Tree, profile: str, records: dict[str, dict]) -> Path:
@@ -119,7 +119,7 @@ def make_site(tree: Tree, profile: str, records: dict[str, dict]) -> Path:
         found = problems(html, list(records))
         if found:
             raise SiteFailed("The site was built but is not good:\n" + "\n".join(found))
-        (html / STAMP).write_text(key)
+        (html / STAMP).write_text(key, encoding="utf-8")
         swap(html, site)
     say(f"pages: built in {time.monotonic() - began:.1f} s")
     return site

@@ -46,7 +46,7 @@ class Tree:
 
     def chapters(self) -> list[str]:
         """Names of the chapters (``01_topic`` …) in the order of ``_toc.yml``."""
-        pages = toc_pages(yaml.safe_load((self.root / "_toc.yml").read_text()))
+        pages = toc_pages(yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8")))
         return [page.removeprefix("notebooks/") for page in pages if page.startswith("notebooks/")]
 
     def source(self, chapter: str) -> Path:

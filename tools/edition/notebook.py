@@ -40,7 +40,7 @@ class Book:
     chapters: list[str]
 
     def __post_init__(self):
-        settings = yaml.safe_load((self.root / "_config.yml").read_text())
+        settings = yaml.safe_load((self.root / "_config.yml").read_text(encoding="utf-8"))
         self.repository = settings["repository"]["url"]
         self.branch = settings["repository"]["branch"]
         self.site = settings["html"]["baseurl"]
@@ -66,7 +66,7 @@ class Book:
         path = self.root / "book" / f"{page}.md"
         if not path.exists():
             raise ValueError(f"{{doc}} names {target!r}, which is no page of the book")
-        return title_of(path.read_text()), f"{self.site}book/{page}.html"
+        return title_of(path.read_text(encoding="utf-8")), f"{self.site}book/{page}.html"
 
 
 def title_of(markdown: str) -> str:

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
+import torch
+from torch import Tensor
+
 
 def verdict(exercise: str, checks: Iterable[Callable[[], str | None]]) -> bool:
     """Run `checks` until one finds a problem; print the outcome and return whether all passed.
@@ -19,3 +22,29 @@ def verdict(exercise: str, checks: Iterable[Callable[[], str | None]]) -> bool:
             return False
     print(f"✓ Exercise {exercise}: passed")
     return True
+
+
+def normal(*shape: int, seed: int) -> Tensor:
+    """Draw standard normal inputs for a check, float64."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def misshapen(answer: object, shape: tuple[int, ...]) -> str | None:
+    """Say what is wrong with an answer that is no tensor of this shape."""
+    if not isinstance(answer, Tensor):
+        return f"return a tensor, not {type(answer).__name__}"
+    if tuple(answer.shape) != tuple(shape):
+        return f"the answer has shape {tuple(answer.shape)}, expected {tuple(shape)}"
+    return None
+
+
+def mismatch(answer: object, right: Tensor, tolerance: float = 1e-6) -> str | None:
+    """Say how an answer differs from the right one, by more than `tolerance` of its size."""
+    if problem := misshapen(answer, right.shape):
+        return problem
+    if not torch.isfinite(answer).all():
+        return "the answer contains nan or inf"
+    gap = (answer.to(right) - right).abs().max().item()
+    if gap > tolerance * max(1.0, right.abs().max().item()):
+        return f"the answer is off by up to {gap:.2g}"
+    return None

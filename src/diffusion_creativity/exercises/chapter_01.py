@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .. import noise, sampling
-from ._verdict import verdict
+from ._verdict import misshapen, normal, verdict
 
 __all__ = [
     "check_count_copies",
@@ -17,27 +17,14 @@ __all__ = [
 ]
 
 
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def _tensor(answer: object, shape: tuple[int, ...]) -> str | None:
-    """Say what is wrong with an answer that is no tensor of this shape."""
-    if not isinstance(answer, Tensor):
-        return f"return a tensor, not {type(answer).__name__}"
-    if tuple(answer.shape) != shape:
-        return f"the answer has shape {tuple(answer.shape)}, expected {shape}"
-    return None
-
-
 def check_step_as_average(
     step: Callable[[Callable[[Tensor, float], Tensor], Tensor, float, float], Tensor],
 ) -> bool:
     """Check ``step(denoise, y, sigma, sigma_next)``: one DDIM step as a weighted average."""
-    y = _normal(5, 1, 3, 3, seed=0)
+    y = normal(5, 1, 3, 3, seed=0)
 
     def shape() -> str | None:
-        return _tensor(step(lambda y, sigma: 0 * y, y, 2.0, 1.0), tuple(y.shape))
+        return misshapen(step(lambda y, sigma: 0 * y, y, 2.0, 1.0), tuple(y.shape))
 
     def level() -> str | None:
         asked = []
@@ -92,7 +79,7 @@ def check_start_from(sample: Callable[..., Tensor]) -> bool:
         return y / (1 + sigma**2)
 
     def shape() -> str | None:
-        return _tensor(sample(denoise, 7, (1, 4, 4), 3.0, 6, 0), (7, 1, 4, 4))
+        return misshapen(sample(denoise, 7, (1, 4, 4), 3.0, 6, 0), (7, 1, 4, 4))
 
     def levels() -> str | None:
         asked.clear()
@@ -142,10 +129,10 @@ def check_start_from(sample: Callable[..., Tensor]) -> bool:
 
 def check_mix(mix: Callable[[Tensor, Tensor, float], Tensor]) -> bool:
     """Check ``mix(noise_a, noise_b, t)``: a path of starting noises, each with the right law."""
-    a, b = 80 * _normal(1, 1, 200, 200, seed=1), 80 * _normal(1, 1, 200, 200, seed=2)
+    a, b = 80 * normal(1, 1, 200, 200, seed=1), 80 * normal(1, 1, 200, 200, seed=2)
 
     def shape() -> str | None:
-        return _tensor(mix(a, b, 0.5), tuple(a.shape))
+        return misshapen(mix(a, b, 0.5), tuple(a.shape))
 
     def ends() -> str | None:
         if not torch.allclose(mix(a, b, 0.0), a, atol=1e-4):
@@ -180,10 +167,10 @@ def check_mix(mix: Callable[[Tensor, Tensor, float], Tensor]) -> bool:
 
 def check_count_copies(count: Callable[[Tensor, Tensor], Tensor]) -> bool:
     """Check ``count(samples, train)``: how often each training image is the nearest one."""
-    train = _normal(6, 1, 3, 3, seed=3)
+    train = normal(6, 1, 3, 3, seed=3)
 
     def shape() -> str | None:
-        return _tensor(count(train[[0, 2, 2]], train), (len(train),))
+        return misshapen(count(train[[0, 2, 2]], train), (len(train),))
 
     def copies() -> str | None:
         wanted = torch.tensor([1, 0, 3, 0, 0, 1])
@@ -196,7 +183,7 @@ def check_count_copies(count: Callable[[Tensor, Tensor], Tensor]) -> bool:
         return None
 
     def nearby() -> str | None:
-        samples = 2 * _normal(200, 1, 3, 3, seed=4)
+        samples = 2 * normal(200, 1, 3, 3, seed=4)
         nearest = torch.cdist(samples.flatten(1), train.flatten(1)).argmin(1)
         wanted = nearest.bincount(minlength=len(train))
         if not torch.equal(torch.as_tensor(count(samples, train)).long(), wanted):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..noise import Knobs, alpha_bar_from_sigma, karras
 from ..sampling import heun
-from ._verdict import verdict
+from ._verdict import mismatch, verdict
 
 __all__ = ["check_heun_step", "check_score", "check_split", "check_v_prediction", "check_vp_model"]
 
@@ -30,15 +30,9 @@ def _batch(sigma: float, n: int = 5) -> Tensor:
 
 
 def _wrong(found: object, right: Tensor, what: str, tolerance: float = 1e-6) -> str | None:
-    """Say how `found` differs from `right`, if it does."""
-    if not isinstance(found, Tensor):
-        return f"{what}: expected a tensor, got {type(found).__name__}"
-    if found.shape != right.shape:
-        return f"{what}: expected shape {tuple(right.shape)}, got {tuple(found.shape)}"
-    gap = (found.to(right) - right).abs().max().item()
-    if not gap <= tolerance * max(1.0, right.abs().max().item()):
-        return f"{what}: off by up to {gap:.2g}"
-    return None
+    """Say how `found` differs from `right`, if it does, and where."""
+    problem = mismatch(found, right, tolerance)
+    return problem and f"{what}: {problem}"
 
 
 def check_score(solution: Callable) -> bool:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import noise, sampling
-from ._verdict import verdict
+from ._verdict import mismatch, normal, verdict
 
 __all__ = [
     "check_merge_batches",
@@ -19,10 +19,7 @@ __all__ = [
 ]
 
 Problem = str | None
-
-
-def _normal(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+TOLERANCE = 1e-4  # a solution may compute in float32
 
 
 def _scores(y: Tensor, x: Tensor, sigma: float) -> Tensor:
@@ -36,31 +33,21 @@ def _posterior_mean(y: Tensor, x: Tensor, sigma: float, prior: Tensor | None = N
     return torch.softmax(scores, 1) @ x.double()
 
 
-def _gap(found: object, right: Tensor, tolerance: float = 1e-4) -> Problem:
-    """Say how an answer differs from the right one, if it does."""
-    if not isinstance(found, Tensor):
-        return f"return a tensor, not {type(found).__name__}"
-    if found.shape != right.shape:
-        return f"the answer has shape {tuple(found.shape)}, expected {tuple(right.shape)}"
-    if not torch.isfinite(found).all():
-        return "the answer contains nan or inf"
-    gap = (found.double() - right).abs().max().item()
-    return f"the answer is off by up to {gap:.2g}" if gap > tolerance else None
-
-
 def check_softmax_denoiser(solution: Callable[[Tensor, Tensor, float], Tensor]) -> bool:
     """Check ``solution(y, x, sigma)`` → (n, d), for y (n, d) and training points x (N, d)."""
-    x = _normal(7, 3, seed=0).float()
+    x = normal(7, 3, seed=0).float()
 
     def at(y: Tensor, points: Tensor, sigma: float, hint: str) -> Callable[[], Problem]:
         def check() -> Problem:
-            problem = _gap(solution(y, points, sigma), _posterior_mean(y, points, sigma))
+            problem = mismatch(
+                solution(y, points, sigma), _posterior_mean(y, points, sigma), TOLERANCE
+            )
             return problem and f"σ = {sigma:g}: {problem}; {hint}"
 
         return check
 
-    y = x[:5] + 0.5 * _normal(5, 3, seed=1).float()
-    far = x[:5] + 30 * _normal(5, 3, seed=2).float()
+    y = x[:5] + 0.5 * normal(5, 3, seed=1).float()
+    far = x[:5] + 30 * normal(5, 3, seed=2).float()
     return verdict(
         "a stable softmax",
         [
@@ -79,7 +66,7 @@ def check_two_points(solution: Callable[[Tensor, Tensor, Tensor], Tensor]) -> bo
     def at(a: Tensor, b: Tensor, sigma: float) -> Callable[[], Problem]:
         def check() -> Problem:
             points = torch.stack([a, b])
-            y = points.mean(0) + sigma * _normal(400, len(a), seed=3)
+            y = points.mean(0) + sigma * normal(400, len(a), seed=3)
             path = noise.log_linear(60, 0.01, sigma)
             ends = sampling.heun(lambda y, s: _posterior_mean(y, points, s), y, path)
             ends = torch.cdist(ends, points).argmin(1)
@@ -116,20 +103,22 @@ def check_weighted_denoiser(
 
     def answers() -> Problem:
         for sigma in (80.0, 1.0, 0.3, 0.01):
-            y = x + sigma * _normal(4, 2, seed=4)
-            problem = _gap(solution(x, prior)(y, sigma), _posterior_mean(y, x, sigma, prior))
+            y = x + sigma * normal(4, 2, seed=4)
+            problem = mismatch(
+                solution(x, prior)(y, sigma), _posterior_mean(y, x, sigma, prior), TOLERANCE
+            )
             if problem:
                 return f"σ = {sigma:g}: {problem}; what does Bayes' rule multiply p(y|x) with?"
         return None
 
     def duplicate() -> Problem:
-        twice, y = torch.cat([x, x[:1]]), x + 0.7 * _normal(4, 2, seed=5)
+        twice, y = torch.cat([x, x[:1]]), x + 0.7 * normal(4, 2, seed=5)
         found = solution(x, torch.tensor([0.4, 0.2, 0.2, 0.2], dtype=torch.float64))(y, 0.7)
-        problem = _gap(found, _posterior_mean(y, twice, 0.7))
+        problem = mismatch(found, _posterior_mean(y, twice, 0.7), TOLERANCE)
         return problem and f"a point that occurs twice must have twice the prior: {problem}"
 
     def shares() -> Problem:
-        draws = 80 * _normal(2000, 2, seed=6)
+        draws = 80 * normal(2000, 2, seed=6)
         ends = sampling.heun(solution(x, prior), draws, noise.karras(40))
         counts = torch.cdist(ends, x).argmin(1).bincount(minlength=4)
         chi2 = ((counts - 2000 * prior) ** 2 / (2000 * prior)).sum().item()
@@ -140,18 +129,18 @@ def check_weighted_denoiser(
 
 def check_merge_batches(solution: Callable[[list[tuple[Tensor, Tensor]]], Tensor]) -> bool:
     """Check ``solution(parts)`` → (n, d), for parts (answer (n, d), log evidence (n,)) by batch."""
-    x = _normal(11, 3, seed=7)
+    x = normal(11, 3, seed=7)
 
     def at(sizes: list[int], sigma: float) -> Callable[[], Problem]:
         def check() -> Problem:
             # Some y further from the data than σ: every evidence is then tiny.
-            y = x[:6] + max(sigma, 0.5) * _normal(6, 3, seed=8)
+            y = x[:6] + max(sigma, 0.5) * normal(6, 3, seed=8)
             batches = x[: sum(sizes)].split(sizes)
             parts = [
                 (_posterior_mean(y, b, sigma), _scores(y, b, sigma).logsumexp(1)) for b in batches
             ]
             right = _posterior_mean(y, x[: sum(sizes)], sigma)
-            problem = _gap(solution(parts), right, 1e-6)
+            problem = mismatch(solution(parts), right, 1e-6)
             return problem and (
                 f"batches of {sizes} points, σ = {sigma:g}: {problem}; a batch counts as much as "
                 "it explains y, and its evidence comes as a logarithm, perhaps a very negative one"
