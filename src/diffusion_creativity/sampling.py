@@ -1,6 +1,6 @@
 """Samplers: from noise to images, given a denoiser and a schedule.
 
-Every sampler is the loop `steps` with other knobs. From level sigma to sigma' it goes
+Every sampler is the loop `steps` with other knobs. From level sigma to sigma' it goes::
 
     y_hat  = y + sqrt(sigma_hat² - sigma²) n              (EDM churn: add noise first)
     y'     = x_hat + (sigma_down / sigma_hat)(y_hat - x_hat) + sigma_up n'
