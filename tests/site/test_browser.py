@@ -32,16 +32,17 @@ def test_page_is_quiet_described_and_narrow(browser, address, path):
     assert problems == []
 
 
-def test_every_other_page_is_quiet(browser, address, site):
-    """The pages nobody wrote: API, search, indices, not found."""
+def test_every_other_page_is_quiet_described_and_narrow(browser, address, site):
+    """The pages nobody wrote: API, search, indices, not found; the same demands."""
     found = {}
     for file in sorted(site.rglob("*.html")):
         path = file.relative_to(site).as_posix()
         if path in [*PAGES, "index.html"] or path.startswith("_static"):
             continue
-        with watch.watched(browser, address + path) as (_, problems):
-            if problems:
-                found[path] = problems
+        with watch.watched(browser, address + path, width=PHONE) as (page, problems):
+            seen = page.locator("img").evaluate_all(NO_ALT) + page.evaluate(TOO_WIDE)
+        if problems + seen:
+            found[path] = problems + seen
     assert found == {}
 
 
