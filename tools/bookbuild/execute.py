@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .keys import chapter_key, common_key, digest
 from .progress import Progress, say
+from .signals import uninterrupted
 from .tree import Tree
 
 CELL_SECONDS = {"smoke": 120, "book": 900, "gpu": 14_400}
@@ -84,7 +85,16 @@ def start(tree: Tree, job: Job, profile: str, seed: int, jobs: int) -> None:
 
 
 def stop(jobs: list[Job], patience: float = 8.0) -> None:
-    """Ask running chapters to end, which shuts their kernels down; insist after a while."""
+    """Ask running chapters to end, which shuts their kernels down; insist after a while.
+
+    A second Ctrl-C waits until this is done: it must not leave kernels behind.
+    """
+    with uninterrupted():
+        end(jobs, patience)
+
+
+def end(jobs: list[Job], patience: float) -> None:
+    """Do what `stop` says."""
     alive = [job.process for job in jobs if job.process and job.process.poll() is None]
     for process in alive:
         process.send_signal(signal.SIGTERM)

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 from .check import problems
 from .progress import say
+from .signals import uninterrupted
 from .stage import lay_down, stage_key, wanted
 from .tree import Tree
 
@@ -62,17 +62,6 @@ def complaints(log: Path) -> str:
     lines = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(errors="replace")).splitlines()
     bad = [line for line in lines if "WARNING" in line or "ERROR" in line or "Exception" in line]
     return "\n".join(bad or lines[-30:])
-
-
-@contextmanager
-def uninterrupted():
-    """Hold back Ctrl-C and requests to stop while a few renames happen."""
-    signals = (signal.SIGINT, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
 def swap(new: Path, place: Path) -> None:
