@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-# How long an example takes depends on what else the machine does; the rest is as it was loaded
-# (on CI the profile that draws the same examples every time).
-hypothesis.settings.register_profile("book", hypothesis.settings.default, deadline=None)
+# The same examples every time, so that a red run says something of the change; EXPLORE=1 draws
+# new ones. How long one takes depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "book", derandomize=os.environ.get("EXPLORE") != "1", database=None, deadline=None
+)
 hypothesis.settings.load_profile("book")
 
 ROOT = Path(__file__).resolve().parent.parent

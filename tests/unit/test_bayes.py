@@ -315,3 +315,9 @@ def test_autocast_does_not_lower_the_precision():
 
 def test_available_from_the_package():
     assert dc.denoisers.Bayes is Bayes
+
+
+def test_gradient_at_a_noise_level_whose_square_float32_rounds_to_zero():
+    y = torch.tensor([[0.3]], requires_grad=True)
+    Bayes.fit(torch.tensor([[1.0], [2.0]]))(y, 1e-30).sum().backward()
+    assert y.grad.item() == 0

@@ -115,5 +115,6 @@ class _PosteriorMean(torch.autograd.Function):
     def backward(ctx, direction: Tensor) -> tuple[Tensor, None, None]:
         y, sigma, x_hat = ctx.saved_tensors
         product = expectation(ctx.points, y, sigma, Moment(direction, x_hat))
-        slope = product / sigma[:, None] ** 2
-        return torch.where(sigma[:, None] > 0, slope, 0.0), None, None
+        variance = sigma.double()[:, None] ** 2  # float32 would round the smallest ones to 0
+        slope = torch.where(variance > 0, product.double() / variance, 0.0)
+        return slope.to(product.dtype), None, None
