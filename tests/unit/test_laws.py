@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from diffusion_creativity.laws import Discrete, Gaussian, _count_tests
+from diffusion_creativity.laws import Discrete, Gaussian
+from diffusion_creativity.laws.discrete import _count_tests
 
 torch.manual_seed(0)
 MIX = torch.randn(5, 5, dtype=torch.float64)

@@ -1,0 +1,12 @@
+"""Laws: what a denoiser generates, as distributions that can be sampled and tested against.
+
+A law knows its `mean` and `cov`, draws with `sample`, and judges samples with `agreement`, which
+returns a `Report`: named statistics, each with its p-value under the law or a stated bound.
+"""
+
+from .discrete import Discrete
+from .gaussian import Gaussian
+from .law import Law
+from .report import Report, Statistic
+
+__all__ = ["Discrete", "Gaussian", "Law", "Report", "Statistic"]
