@@ -21,7 +21,7 @@ MAY_KNOW = {
     "networks": set(),
     "widgets": set(),
     "laws": {"metrics"},
-    "denoisers": {"laws", "noise"},
+    "denoisers": {"laws", "noise", "sampling"},  # an `Empirical` law is drawn by the sampler
     "sampling": {"noise"},  # the schedule
     "training": {"networks", "noise"},
 }

@@ -5,8 +5,10 @@ returns a `Report`: named statistics, each with its p-value under the law or a s
 """
 
 from .discrete import Discrete
+from .empirical import Empirical
 from .gaussian import Gaussian
 from .law import Law
+from .product import Product
 from .report import Report, Statistic
 
-__all__ = ["Discrete", "Gaussian", "Law", "Report", "Statistic"]
+__all__ = ["Discrete", "Empirical", "Gaussian", "Law", "Product", "Report", "Statistic"]

@@ -55,15 +55,56 @@ class Discrete(Law):
         square. The counts are tested by Pearson's χ² and the number of atoms never seen; the null
         distribution of both is simulated where the smallest expected count is below 5.
         """
-        flat = self._flat(samples, 1)
-        distances, indices = metrics.nearest(flat, self.atoms.flatten(1).double())
-        farthest = distances.max().item() / math.sqrt(flat.shape[1])
+        distances, indices = self.nearest(samples)
+        return self.judge(distances, indices, alpha, tolerance)
+
+    def nearest(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Return distance (n,) and index (n,) of the atom nearest to each sample."""
+        flat, atoms = self._flat(samples, 1), self.atoms.flatten(1).double()
+        if flat.shape[1] > 1:
+            return metrics.nearest(flat, atoms)
+        values, order = atoms[:, 0].sort(stable=True)
+        above = torch.searchsorted(values, flat[:, 0]).clamp(max=len(values) - 1)
+        below = (above - 1).clamp(min=0)
+        gaps = (flat - values[torch.stack([below, above], 1)]).abs()
+        gap, side = gaps.min(1)
+        return gap, order[torch.where(side == 0, below, above)]
+
+    def judge(
+        self,
+        distances: Tensor,
+        indices: Tensor,
+        alpha: float = 0.01,
+        tolerance: float = 1e-3,
+        *,
+        pool: bool = False,
+    ) -> Report:
+        """Report on what `nearest` found; with `pool`, rare atoms are counted together.
+
+        Pooling makes each cell's expected count 5 or more, so that no null has to be simulated.
+        """
+        farthest = distances.max().item() / math.sqrt(math.prod(self.shape))
         rows = [("largest RMS distance to an atom", farthest, f"<= {tolerance:g}", None,
                  farthest <= tolerance)]  # fmt: skip
         counts = torch.bincount(indices.cpu(), minlength=len(self.atoms)).numpy()
-        return report(
-            rows + _count_tests(counts, self.probabilities.cpu().numpy()), len(flat), alpha
-        )
+        probabilities = self.probabilities.cpu().numpy()
+        tests = _pooled_test if pool else _count_tests
+        return report(rows + tests(counts, probabilities), len(distances), alpha)
+
+
+def _pooled_test(counts: np.ndarray, probabilities: np.ndarray) -> list[tuple]:
+    """Pearson's χ² of counts (K,), atoms taken together until 5 or more are expected."""
+    n = counts.sum()
+    order = probabilities.argsort(kind="stable")
+    filled = np.floor(np.cumsum(n * probabilities[order]) / 10)  # a cell ends within one atom of 10
+    cell = np.minimum(np.concatenate([[0], filled[:-1]]), max(filled[-1] - 1, 0)).astype(int)
+    observed = np.bincount(cell, counts[order])
+    expected = np.bincount(cell, n * probabilities[order])
+    observed, expected = observed[expected > 0], expected[expected > 0]
+    freedom = len(observed) - 1
+    chi2 = float(((observed - expected) ** 2 / expected).sum())
+    p = float(stats.chi2.sf(chi2, freedom)) if freedom else 1.0
+    return [("counts, χ²", chi2, f"{freedom} ± {math.sqrt(2 * freedom):.3g}", p, True)]
 
 
 def _count_tests(
