@@ -1,6 +1,6 @@
-"""Image sets by name (`load`) and targets whose moments are known exactly (`toy`)."""
+"""Image sets by name (`load`), targets of known moments (`toy`), and lookalikes (`twins`)."""
 
-from . import toy
+from . import toy, twins
 from .images import ImageSet, load, names
 
-__all__ = ["ImageSet", "load", "names", "toy"]
+__all__ = ["ImageSet", "load", "names", "toy", "twins"]

@@ -149,3 +149,65 @@ def texture(size: int = 16, exponent: float = 2.0, cutoff: float = 0.02) -> Targ
         return torch.fft.ifft2(torch.fft.fft2(white) * power.sqrt()).real
 
     return Target("1/f texture", torch.zeros(1, size, size, dtype=torch.float64), cov, draw)
+
+
+def polygon(corners: int = 5, radius: float = 1.0, phase: float = 0.0) -> Target:
+    """The corners of a regular polygon, equally likely; `phase` turns it.
+
+    All moments of order below `corners` are those of the whole circle.
+    """
+    corners = _validate.integer("corners", corners, minimum=3)
+    radius = _validate.real("radius", radius, minimum=0, strict=True)
+    angle = _validate.real("phase", phase) + 2 * math.pi * torch.arange(corners).double() / corners
+    points = radius * torch.stack([angle.cos(), angle.sin()], -1)
+    return Target("polygon", *_moments(points), _pick(points))
+
+
+def board(halvings: int = 3, dark: bool = True) -> Target:
+    """Half of the 2^k × 2^k fields of [-1, 1]², k = `halvings`, coloured by Thue and Morse.
+
+    Field (i, j) is dark when i and j have together an even number of binary ones. Dark and light
+    fields share each moment of x^a y^b with a < k or b < k, so all of order below 2k.
+    """
+    k = _validate.integer("halvings", halvings, minimum=1)
+    size = 2**k
+    ones = torch.tensor([i.bit_count() for i in range(size)])
+    fields = ((ones[:, None] + ones[None]) % 2 == (0 if dark else 1)).nonzero().double()
+    centres = (2 * fields + 1) / size - 1
+    mean, cov = _moments(centres)
+    inside = torch.eye(2, dtype=torch.float64) / (3 * size**2)
+    pick = _pick(centres)
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return pick(n, generator) + (2 * _uniform(n, 2, generator) - 1) / size
+
+    return Target(f"{'dark' if dark else 'light'} fields", mean, cov + inside, draw)
+
+
+def gauss(nodes: int = 3, density: str = "normal") -> Target:
+    """`nodes` weighted atoms on the line with all moments of a density up to 2 · nodes - 1.
+
+    `density` is "normal", N(0, 1), or "uniform", on [-1, 1]: the nodes of Gauss's quadrature.
+    """
+    import numpy as np
+
+    n = _validate.integer("nodes", nodes, minimum=1)
+    rules = {
+        "normal": np.polynomial.hermite_e.hermegauss,
+        "uniform": np.polynomial.legendre.leggauss,
+    }
+    if density not in rules:
+        raise ValueError(f"density must be one of {', '.join(rules)}, got {density!r}")
+    points, weights = rules[density](n)
+    weights = torch.from_numpy(weights / weights.sum())
+    return atoms(torch.from_numpy(points)[:, None], weights)
+
+
+def _moments(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of equally likely points (K, d)."""
+    centred = points - points.mean(0)
+    return points.mean(0), centred.T @ centred / len(points)
+
+
+def _pick(points: Tensor) -> Callable[[int, torch.Generator], Tensor]:
+    return lambda n, generator: points[torch.randint(len(points), (n,), generator=generator)]
