@@ -2,5 +2,7 @@
 
 from .affine import Affine, affine_law
 from .bayes import Bayes
+from .convolutional import Convolutional
+from .shallow_relu import ShallowReLU
 
-__all__ = ["Affine", "Bayes", "affine_law"]
+__all__ = ["Affine", "Bayes", "Convolutional", "ShallowReLU", "affine_law"]
