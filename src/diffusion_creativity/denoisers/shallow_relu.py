@@ -17,14 +17,14 @@ from ..laws.law import Law
 from ..sampling import ddim, initial_noise
 
 ORTHOGONAL = 1e-5  # largest cosine between two directions that pass as orthogonal
-VERTICES = 12  # directions of which all 2^r end points are listed at most
+VERTICES = 12  # directions of which all 2^k end points are listed at most
 DRAWS = 20_000  # reference draws where the law has a continuous part
 
 
 class ShallowReLU:
     r"""One hidden layer of ReLUs and a free affine skip, of least norm among those that fit.
 
-    "Fit" means :math:`h(y) = x_i` for all :math:`\lVert y - x_i\rVert \le \rho`. Known for points
+    "Fit" means :math:`h(y) = x_i` for all :math:`\lVert y - x_i\rVert \le r`. Known for points
     on a line, and for a corner :math:`x_0` with :math:`x_n - x_0 = \ell_n u_n` mutually orthogonal:
 
     .. math:: h(y) = x_0 + \sum_n u_n\, \varphi_n\bigl(u_n \cdot (y - x_0)\bigr),
@@ -33,13 +33,13 @@ class ShallowReLU:
     :math:`\ell_n`, or all points on a line) and straight in between.
 
     At level σ the radius is ``min(radius, per_sigma · σ)``; with `per_sigma` None it is `radius`
-    at every level. Cost: two products of (n, d) by (d, r) a call.
+    at every level. Cost: two products of (n, d) by (d, k) a call.
 
     Attributes
     ----------
     corner : Tensor, shape (d,)
-    directions : Tensor, shape (d, r), orthonormal columns
-    sites : Tensor, shape (r, m), ascending; coordinates of the points along each direction
+    directions : Tensor, shape (d, k), orthonormal columns
+    sites : Tensor, shape (k, m), ascending; coordinates of the points along each direction
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ShallowReLU:
         )
 
     def radius_at(self, sigma: float | Tensor) -> Tensor:
-        """Return the radius ρ at noise level sigma, float64, same shape as sigma."""
+        """Return the radius at noise level sigma, float64, same shape as sigma."""
         sigma = torch.as_tensor(sigma, dtype=torch.float64, device=self.sites.device)
         if self.per_sigma is None:
             return torch.full_like(sigma, self.radius)
@@ -114,18 +114,18 @@ class ShallowReLU:
         level = _validate.noise_level(sigma, len(y), self.sites)
         corner, directions = self.corner.to(y.dtype), self.directions.to(y.dtype)
         with torch.autocast(y.device.type, enabled=False):  # float32 stays float32
-            along = (y.flatten(1) - corner) @ directions  # (n, r)
+            along = (y.flatten(1) - corner) @ directions  # (n, k)
             along = self._profile(along, self.radius_at(level)[:, None].to(y.dtype))
             x_hat = torch.addmm(corner, along, directions.T)
         return x_hat.reshape(y.shape).to(dtype)
 
     def _profile(self, along: Tensor, radius: Tensor) -> Tensor:
-        """Apply φ_n to coordinates (n, r), at radius (n, 1) or (1, 1)."""
+        """Apply φ_n to coordinates (n, k), at radius (n, 1) or (1, 1)."""
         sites = self.sites.to(along.dtype)
         last = sites.shape[1] - 1
         if last == 0 or along.numel() == 0:
             return sites[:, 0].expand_as(along)
-        above = torch.searchsorted(sites, along.detach().T.contiguous()).clamp(1, last)  # (r, n)
+        above = torch.searchsorted(sites, along.detach().T.contiguous()).clamp(1, last)  # (k, n)
         low, high = sites.gather(1, above - 1).T, sites.gather(1, above).T
         share = (along - low - radius) / (high - low - 2 * radius)
         return torch.lerp(low, high, share.clamp(0, 1))
@@ -136,14 +136,14 @@ class ShallowReLU:
         return float((2 * gaps / (gaps - 2 * self.radius_at(sigma))).sum())
 
     def coordinates(self, x: Tensor) -> Tensor:
-        r"""Return u_n · (x - x_0), shape (n, r), float64, of x (n, \*shape)."""
+        r"""Return u_n · (x - x_0), shape (n, k), float64, of x (n, \*shape)."""
         x = _validate.noisy(x, self.shape, self.sites.device, "x")
         return (x.flatten(1).double() - self.corner) @ self.directions
 
     def chances(self, sigmas: Tensor | Sequence[float]) -> tuple[Tensor, Tensor]:
         """Return where the coordinates of DDIM samples end: at each site, and in each gap between.
 
-        Shapes (r, m) and (r, m - 1), exact for the schedule (:prf:ref:`thm-relu-undecided`). The
+        Shapes (k, m) and (k, m - 1), exact for the schedule (:prf:ref:`thm-relu-undecided`). The
         coordinates are independent.
         """
         levels = _validate.schedule(sigmas)
@@ -166,10 +166,10 @@ class ShallowReLU:
         return float(-torch.expm1(torch.log1p(-self.chances(sigmas)[1].sum(1)).sum()))
 
     def vertices(self) -> Tensor:
-        """All points whose coordinates are sites, shape (m^r, d): what the flow can end on."""
-        r, m = self.sites.shape
-        chosen = torch.cartesian_prod(*self.sites) if r else self.sites.new_zeros(1)
-        vertices = self.corner + chosen.reshape(m**r, r) @ self.directions.T
+        """All points whose coordinates are sites, shape (m^k, d): what the flow can end on."""
+        k, m = self.sites.shape
+        chosen = torch.cartesian_prod(*self.sites) if k else self.sites.new_zeros(1, 0)
+        vertices = self.corner + chosen.reshape(m**k, k) @ self.directions.T
         return vertices.reshape(-1, *self.shape)
 
     def law(
