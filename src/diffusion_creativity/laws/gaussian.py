@@ -47,6 +47,71 @@ class Gaussian(Law):
         law._set(mean.double(), eigenvalues.double(), eigenvectors.double())
         return law
 
+    @classmethod
+    def stationary(cls, mean: Tensor, power: Tensor) -> "Gaussian":
+        """Build a texture on a torus from its mean and its power at each frequency.
+
+        `power` is (L,) or (H, W) for one channel; (C, C, L) or (C, C, H, W), Hermitian in its first
+        two, for several, in the order of `torch.fft.fftn`: ``E X(ω) X(ω)*`` with X the orthonormal
+        transform. mean has shape (C, L) or (C, H, W). The directions are sines and cosines.
+        """
+        mean = _validate.floating("mean", mean).double()
+        power = cls.check_power(power).to(mean.device)
+        if mean.shape != power.shape[1:]:
+            raise ValueError(
+                f"mean must have shape {tuple(power.shape[1:])} as power, got {tuple(mean.shape)}"
+            )
+        c, spatial = power.shape[0], power.shape[2:]
+        grids = [torch.arange(n, device=mean.device, dtype=torch.float64) for n in spatial]
+        place = torch.cartesian_prod(*grids).reshape(-1, len(spatial))
+        phase = 2 * math.pi * (place / place.new_tensor(spatial)) @ place.T  # ω·p, (P, P)
+        order = torch.arange(len(place), device=mean.device).reshape(spatial)
+        axes = list(range(len(spatial)))
+        twin = order.flip(axes).roll([1] * len(spatial), axes).flatten()  # the place of -ω
+        order = order.flatten()
+        power = power.reshape(c, c, -1).permute(2, 0, 1)  # (P, C, C)
+        power = torch.where((order == twin)[:, None, None], power.real.to(power.dtype), power)
+        values, polar = torch.linalg.eigh(power)
+        # x_a(p) = q_a exp(iω·p): real part for half of the frequencies, imaginary for the others.
+        waves = polar.permute(0, 2, 1)[..., None] * torch.exp(1j * phase)[:, None, None]
+        first = (order <= twin)[:, None, None, None]
+        size = (1 + (order != twin).double()).sqrt()[:, None, None, None]
+        half = torch.where(first, waves, waves[twin])
+        waves = size * torch.where(first, half.real, half.imag)
+        values = torch.where(first[..., 0, 0], values, values[twin]).clamp(min=0)
+        return cls.from_spectrum(
+            mean, values.flatten(), waves.flatten(2).flatten(0, 1).T / len(place) ** 0.5
+        )
+
+    @staticmethod
+    def check_power(power: Tensor) -> Tensor:
+        """Return a power as (C, C, *sides) complex128: real fields, Hermitian, not negative."""
+        power = torch.as_tensor(power)
+        real = _validate.floating("power", power.real).double()
+        imag = _validate.floating("power", power.imag).double() if power.is_complex() else 0 * real
+        power = torch.complex(real, imag)
+        power = power[None, None] if power.ndim <= 2 else power
+        if power.ndim not in (3, 4) or power.shape[0] != power.shape[1] or power.numel() == 0:
+            raise ValueError(
+                "power must have shape (L,), (H, W), (C, C, L) or (C, C, H, W), got "
+                f"{tuple(power.shape)}"
+            )
+        axes = list(range(2, power.ndim))
+        mirrored = power.flip(axes).roll([1] * len(axes), axes)
+        scale = power.abs().max().item()
+        skew = max((power - power.transpose(0, 1).conj()).abs().max().item(),
+                   (power - mirrored.conj()).abs().max().item())  # fmt: skip
+        if skew > 1e-6 * scale:
+            raise ValueError(
+                "power must be Hermitian, and conjugate at opposite frequencies, got entries that "
+                f"differ by {skew:.3g}"
+            )
+        power = (power + power.transpose(0, 1).conj()) / 2
+        least = torch.linalg.eigvalsh(power.movedim((0, 1), (-2, -1))).min().item()
+        if least < -1e-6 * scale:
+            raise ValueError(f"power must be >= 0 at each frequency, got {least:.3g}")
+        return power
+
     def _set(self, mean: Tensor, values: Tensor, vectors: Tensor) -> None:
         """Keep the directions that vary, largest variance first."""
         order = values.argsort(descending=True)
