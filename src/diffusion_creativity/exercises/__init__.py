@@ -30,17 +30,39 @@ from .chapter_04 import (
     check_step_factor,
     check_twin,
 )
+from .chapter_10 import (
+    check_column_twin,
+    check_equal_sums,
+    check_project,
+    check_spectrum_twin,
+)
+from .chapter_16 import (
+    check_decision_time,
+    check_end_point,
+    check_least_cost,
+    check_line_denoiser,
+    check_share_of_copies,
+)
 
 __all__ = [
     "check_biasless_law",
+    "check_column_twin",
     "check_count_copies",
+    "check_decision_time",
+    "check_end_point",
+    "check_equal_sums",
     "check_finite_law",
     "check_heun_step",
+    "check_least_cost",
+    "check_line_denoiser",
     "check_merge_batches",
     "check_mix",
+    "check_project",
     "check_ridge_variance",
     "check_score",
+    "check_share_of_copies",
     "check_softmax_denoiser",
+    "check_spectrum_twin",
     "check_split",
     "check_start_from",
     "check_step_as_average",
