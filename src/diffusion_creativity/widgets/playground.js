@@ -1,0 +1,332 @@
+// The playground: a target, an architecture, and what follows, all computed in the browser.
+let serial = 0;
+const STEPS = [2, 4, 8, 12, 18, 25, 40, 60, 100], TICKS = 120, SECONDS = 6, KEY = "playground";
+const COUNT = { plane: 1000, line: 1000, images: SHOWN };
+
+export default { render };
+
+// ---------------------------------------------------------------- state and its link
+
+// What a link holds, in the order that it is written.
+function asText({ target, arch, p, steps, seed, at }) {
+  return `target:${target},arch:${arch},p:${p},steps:${steps},seed:${seed},at:${at}`;
+}
+
+// A state from such text; what is missing or unknown is left as in `given`.
+function fromText(text, given) {
+  const found = Object.fromEntries(text.split(",").map((part) => part.split(":")));
+  const whole = (name, low, high) => (/^\d{1,9}$/.test(found[name] ?? "") && +found[name] >= low && +found[name] <= high ? +found[name] : given[name]);
+  return {
+    target: found.target ?? given.target, arch: found.arch ?? given.arch, p: whole("p", 1, 999),
+    steps: STEPS.includes(+found.steps) ? +found.steps : given.steps, seed: whole("seed", 0, 999999999), at: whole("at", 0, TICKS),
+  };
+}
+
+// Inside Jupyter, Colab or VS Code the address is not the book's: there a link would lead nowhere.
+function hasAddress() {
+  const { body } = document;
+  return /^(https?|file):$/.test(location.protocol) && window === window.top && !("jpThemeLight" in body.dataset)
+    && !body.matches(".vscode-body, .notebook_app") && !window.google?.colab;
+}
+
+function stateInAddress() {
+  const found = new RegExp(`[#&]${KEY}=([^&]*)`).exec(location.hash);
+  try {
+    return found ? decodeURIComponent(found[1]) : null;
+  } catch {
+    return null;
+  }
+}
+
+// ---------------------------------------------------------------- page elements
+
+function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) if (value !== false && value != null) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+function field(id, label, input, output = "") {
+  input.id = id;
+  return h("div", { class: `dc-control${input.matches("select") ? " dc-choice" : ""}` },
+    h("div", { class: "dc-label-row" }, h("label", { for: id }, label), output), h("div", { class: "dc-row" }, input));
+}
+
+function slider(id, label) {
+  const input = h("input", { type: "range", min: 0, step: 1 }), output = h("output", { for: id, "aria-hidden": "true" });
+  const node = field(id, label, input, output);
+  return {
+    node, input,
+    show(value, text, low, high, name = label) {
+      Object.assign(input, { min: low, max: high });
+      input.value = value;
+      input.style.setProperty("--dc-fill", `${high > low ? (100 * (value - low)) / (high - low) : 0}%`);
+      input.setAttribute("aria-valuetext", text);
+      node.querySelector("label").textContent = name;
+      output.textContent = text;
+    },
+  };
+}
+
+function build(targets) {
+  const id = `dcp-${++serial}-${Math.random().toString(36).slice(2, 8)}`;
+  const target = h("select"), arch = h("select");
+  for (const kind of Object.keys(GROUPS)) {
+    const some = Object.entries(targets).filter(([, t]) => t.kind === kind);
+    if (some.length) target.append(h("optgroup", { label: GROUPS[kind] }, ...some.map(([name, t]) => h("option", { value: name }, t.label))));
+  }
+  const panel = (name) => {
+    const title = h("div", { class: "dc-panel-title" }), note = h("div", { class: "dcp-note" }), canvas = h("canvas");
+    return { title, note, canvas, node: h("div", { class: `dc-panel dcp-${name}` }, title, canvas, note) };
+  };
+  const panels = { data: panel("data"), law: panel("law"), samples: panel("samples") };
+  const picture = h("div", { class: "dc-picture", role: "img" }, ...Object.values(panels).map((p) => p.node));
+  const parameter = slider(`${id}-p`, "Parameter"), steps = slider(`${id}-steps`, "Steps"), time = slider(`${id}-sigma`, "Noise level σ");
+  const play = h("button", { type: "button", class: "dc-play", "aria-pressed": "false", "aria-label": "Play: noise level falls" });
+  time.node.classList.add("dcp-time");
+  time.node.querySelector(".dc-row").prepend(play);
+  const again = h("button", { type: "button", class: "dcp-button" }, "New noise"), link = h("button", { type: "button", class: "dcp-button" });
+  const said = h("span", { class: "dcp-said", role: "status" }), by_hand = h("input", { type: "text", readonly: true, class: "dcp-link", "aria-label": "Text to copy", hidden: true });
+  const caption = h("p", { class: "dc-caption", "aria-live": "polite" }), numbers = h("dl", { class: "dcp-numbers" });
+  const controls = h("div", { class: "dc-controls" }, field(`${id}-target`, "Target", target), field(`${id}-arch`, "Architecture", arch), parameter.node, steps.node);
+  const root = h("div", { class: "dc-explorer dc-playground", role: "group", "aria-label": "Playground: target and architecture" },
+    h("div", { class: "dc-title", "aria-hidden": "true" }, "What does this architecture make of this target?"),
+    controls, picture, time.node, h("div", { class: "dcp-actions" }, again, link, said), by_hand, caption, numbers);
+  return { root, target, arch, panels, picture, parameter, steps, time, play, again, link, said, by_hand, caption, numbers, controls };
+}
+
+// ---------------------------------------------------------------- the figure
+
+function render({ model, el }) {
+  const spec = model.get("spec"), targets = { ...TARGETS };
+  if (spec.images) targets.images = imagesTarget(spec.images, model.get("blob"));
+  const ui = build(targets), still = matchMedia("(prefers-reduced-motion: reduce)"), linked = hasAddress();
+  const cache = new Map();
+  let state = sane(fromText((linked && stateInAddress()) || "", spec.start), targets);
+  let scene = null, frame = 0, speak = 0, playing = null, colours = null;
+  el.replaceChildren(ui.root);
+  ui.link.textContent = linked ? "Copy link" : "Copy code";
+
+  // Everything that depends on target, architecture, parameter, steps and seed.
+  function prepare() {
+    const spot = targets[state.target], architecture = ARCHITECTURES[state.arch];
+    if (!cache.has(state.target)) cache.set(state.target, spot.make());
+    const data = cache.get(state.target), problem = { data, kind: spot.kind, the: spot.the, shape: spot.shape, value: state.p };
+    const { denoiser, law } = architecture.fit(problem), sigmas = karrasLevels(state.steps), reach = reachOf(data), normal = normals(uniforms(1000 + state.seed));
+    const start = Float64Array.from({ length: COUNT[spot.kind] * data.d }, () => sigmas[0] * normal());
+    scene = { problem, architecture, spot, sigmas, reach, run: sampler(denoiser, start, data.d, sigmas), law: preparedLaw(law(sigmas), problem, reach), facts: null, fresh: true };
+    scene.rows = Math.max(1, Math.ceil(2e5 / ((denoiser.cost ?? 1) * data.d)));
+    for (const [name, a] of Object.entries(ARCHITECTURES)) {
+      const option = [...ui.arch.options].find((o) => o.value === name), fits = a.kinds.includes(spot.kind);
+      if (fits && !option) ui.arch.append(h("option", { value: name }, a.label));
+      if (!fits && option) option.remove();
+    }
+    const order = Object.keys(ARCHITECTURES);
+    ui.arch.append(...[...ui.arch.options].sort((a, b) => order.indexOf(a.value) - order.indexOf(b.value)));
+  }
+
+  const wanted = () => (state.at / TICKS) * state.steps;
+
+  // Samples where the reader has put the slider, or as far as they are computed.
+  function samplesNow() {
+    const { run, sigmas } = scene, p = Math.min(playing ? playing.at : wanted(), run.done), j = Math.min(Math.floor(p), state.steps), f = p - j;
+    if (f === 0) return { y: run.path[j], sigma: sigmas[j], p };
+    const a = run.path[j], b = run.path[j + 1]; // on its step a sample moves straight, in σ
+    return { y: a.map((v, i) => v + f * (b[i] - v)), sigma: sigmas[j] + f * (sigmas[j + 1] - sigmas[j]), p };
+  }
+
+  function compute(limit) {
+    const until = performance.now() + limit, { run } = scene, goal = playing ? state.steps : Math.ceil(wanted());
+    while (run.done < goal && performance.now() < until) run.work(25);
+    return run.done >= goal;
+  }
+
+  function draw(now) {
+    frame = 0;
+    if (playing) advance(now);
+    const ready = compute(playing ? 10 : 24), { y, sigma, p } = samplesNow(), { problem, reach } = scene;
+    if (!colours) colours = coloursOf(ui.root);
+    if (scene.fresh) {
+      drawData(ui.panels.data.canvas, problem, reach, colours);
+      drawLaw(ui.panels.law.canvas, scene.law, problem, reach, colours);
+      scene.fresh = false;
+    }
+    if (ready || playing || !still.matches) drawSamples(ui.panels.samples.canvas, y, sigma, problem, reach, colours);
+    ui.root.drawn = (ui.root.drawn || 0) + 1;
+    show(sigma, p);
+    if (!ready || playing) schedule();
+    else if (!scene.facts && scene.run.finished) {
+      scene.facts = factsOf(scene);
+      tell();
+    } else if (!scene.facts) tell();
+  }
+
+  const schedule = () => { if (!frame) frame = requestAnimationFrame(draw); };
+
+  function advance(now) {
+    const since = playing.last ? Math.min(0.1, (now - playing.last) / 1000) : 0;
+    playing.last = now;
+    playing.at = Math.min(state.steps, playing.at + (since * state.steps) / SECONDS, scene.run.done + 0.999 < playing.at ? playing.at : state.steps);
+    playing.at = Math.min(playing.at, Math.max(scene.run.done, 0));
+    if (playing.at >= state.steps) halt();
+    else state.at = Math.round((playing.at / state.steps) * TICKS);
+  }
+
+  function halt() {
+    if (!playing) return;
+    state.at = Math.round((playing.at / state.steps) * TICKS);
+    playing = null;
+    ui.play.setAttribute("aria-pressed", "false");
+    remember();
+  }
+
+  const level = (sigma) => (sigma === 0 ? "0" : sigma >= 9.95 ? sigma.toFixed(0) : sigma >= 0.995 ? sigma.toFixed(1) : sigma >= 0.0995 ? sigma.toFixed(2) : sigma.toFixed(3));
+
+  function show(sigma, p) {
+    const { parameter } = scene.architecture, { problem } = scene, text = level(sigma);
+    ui.target.value = state.target;
+    ui.arch.value = state.arch;
+    if (parameter) {
+      if (!ui.parameter.node.isConnected) ui.controls.insertBefore(ui.parameter.node, ui.steps.node);
+      ui.parameter.show(state.p, String(state.p), parameter.low(problem), parameter.high(problem), parameter.label);
+    } else ui.parameter.node.remove();
+    ui.steps.show(STEPS.indexOf(state.steps), String(state.steps), 0, STEPS.length - 1);
+    ui.time.show(state.at, text, 0, TICKS);
+    ui.panels.data.title.textContent = `Target: ${scene.spot.label.toLowerCase()}`;
+    ui.panels.law.title.textContent = scene.law.sampled ? "Law: places known, shares by sampling" : "Law: what must come out";
+    ui.panels.samples.title.textContent = `Samples, σ = ${text}`;
+    ui.panels.law.note.textContent = scene.architecture.law(problem);
+    ui.panels.data.note.textContent = few(problem.data.n, ...thing[problem.kind]);
+    ui.panels.samples.note.textContent = `step ${Math.floor(p)} of ${state.steps}, noise number ${state.seed}`;
+    if (playing) return; // while it plays, the description stays
+    ui.picture.setAttribute("aria-label", `Three panels: the target, ${scene.spot.the}; the law of the ${scene.architecture.label.toLowerCase()} denoiser${parameter ? ` (${parameter.label} = ${state.p})` : ""}: ${scene.architecture.law(problem)}; and ${COUNT[problem.kind]} samples at noise level ${text}, after step ${Math.floor(p)} of ${state.steps}, slider at ${state.at} of ${TICKS}, noise number ${state.seed}.`);
+  }
+
+  // A screen reader hears where the reader stopped, not every step.
+  function tell() {
+    clearTimeout(speak);
+    speak = setTimeout(() => {
+      const text = scene.architecture.words(scene.problem);
+      if (ui.caption.textContent !== text) ui.caption.textContent = text;
+      ui.numbers.replaceChildren(...(scene.facts || []).flatMap(([name, value]) => [h("div", {}, h("dt", {}, name), h("dd", {}, value))]));
+    }, ui.caption.textContent ? 120 : 0);
+  }
+
+  function remember() {
+    if (!linked) return;
+    const others = location.hash.slice(1).split("&").filter((part) => part && !part.startsWith(`${KEY}=`) && part.includes("="));
+    try {
+      history.replaceState(history.state, "", `#${[...others, `${KEY}=${asText(state)}`].join("&")}`);
+    } catch { /* a browser that forbids it loses nothing but the address */ }
+  }
+
+  function change(part) {
+    halt();
+    const before = state;
+    state = { ...state, ...part };
+    if (before.target !== state.target || before.arch !== state.arch) state = sane({ ...state, p: "p" in part ? part.p : null }, targets, before.arch);
+    if (["target", "arch", "p", "steps", "seed"].some((k) => before[k] !== state[k])) prepare();
+    remember();
+    schedule();
+  }
+
+  ui.target.addEventListener("change", () => change({ target: ui.target.value }));
+  ui.arch.addEventListener("change", () => change({ arch: ui.arch.value }));
+  ui.parameter.input.addEventListener("input", () => change({ p: +ui.parameter.input.value }));
+  ui.steps.input.addEventListener("input", () => change({ steps: STEPS[+ui.steps.input.value] }));
+  ui.time.input.addEventListener("input", () => change({ at: +ui.time.input.value }));
+  ui.again.addEventListener("click", () => { change({ seed: state.seed + 1 }); });
+  ui.play.addEventListener("click", () => {
+    if (playing) { halt(); schedule(); return; }
+    const from = state.at >= TICKS ? 0 : state.at;
+    // no motion without a wish for it: one step for each press
+    if (still.matches) return change({ at: state.at >= TICKS ? 0 : Math.min(TICKS, Math.ceil(((Math.floor((from / TICKS) * state.steps + 1e-9) + 1) / state.steps) * TICKS)) });
+    state = { ...state, at: from };
+    playing = { at: (from / TICKS) * state.steps, last: 0 };
+    ui.play.setAttribute("aria-pressed", "true");
+    schedule();
+  });
+  ui.link.addEventListener("click", async () => {
+    const text = linked ? `${location.href.split("#")[0]}#${KEY}=${asText(state)}` : code(state, scene);
+    ui.by_hand.hidden = true;
+    try {
+      await navigator.clipboard.writeText(text);
+      ui.said.textContent = "Copied.";
+    } catch {
+      Object.assign(ui.by_hand, { hidden: false, value: text });
+      ui.by_hand.select();
+      ui.said.textContent = "Copy it from the field below.";
+    }
+    setTimeout(() => { ui.said.textContent = ""; }, 4000);
+  });
+
+  const followAddress = () => {
+    const text = stateInAddress();
+    if (text === null || text === asText(state)) return;
+    halt();
+    state = sane(fromText(text, state), targets);
+    prepare();
+    schedule();
+  };
+  const redraw = () => { colours = null; scene.fresh = true; schedule(); };
+  const sizes = new ResizeObserver(redraw), theme = new MutationObserver(redraw), system = matchMedia("(prefers-color-scheme: dark)");
+  sizes.observe(ui.picture);
+  for (const node of [document.documentElement, document.body]) theme.observe(node, { attributes: true });
+  system.addEventListener("change", redraw);
+  if (linked) addEventListener("hashchange", followAddress);
+  prepare();
+  draw(performance.now());
+  if (linked && stateInAddress() !== null) setTimeout(() => ui.root.scrollIntoView({ block: "start" }), 150);
+  return () => {
+    sizes.disconnect();
+    theme.disconnect();
+    system.removeEventListener("change", redraw);
+    removeEventListener("hashchange", followAddress);
+    cancelAnimationFrame(frame);
+    clearTimeout(speak);
+  };
+}
+
+// A state whose names exist and fit together; a parameter of null becomes the architecture's own start.
+function sane(state, targets, fallback = "affine") {
+  const target = state.target in targets ? state.target : "ring", { kind, make, shape } = targets[target];
+  const fits = (name) => Object.hasOwn(ARCHITECTURES, name) && ARCHITECTURES[name].kinds.includes(kind);
+  const arch = [state.arch, fallback, "affine"].find(fits), { parameter } = ARCHITECTURES[arch];
+  if (!parameter) return { ...state, target, arch, p: 1 };
+  const problem = { kind, data: kind === "plane" ? { n: POINTS, d: 2 } : make(), shape };
+  const p = Math.max(parameter.low(problem), Math.min(parameter.high(problem), state.p ?? parameter.start));
+  return { ...state, target, arch, p };
+}
+
+// Images that Python sent: bytes, 0 … 255 for -1 … 1.
+function imagesTarget({ label, the, count, shape }, view) {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength), d = shape[0] * shape[1];
+  const data = dataset(Float64Array.from(bytes.subarray(0, count * d), (v) => v / 127.5 - 1), d);
+  return { label, the, kind: "images", shape, make: () => data };
+}
+
+const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
+
+// The numbers under the picture, of the finished samples.
+function factsOf({ run, problem }) {
+  const { data } = problem, end = run.path[run.path.length - 1], { ratio, escaped, root } = spreadOf(end, data);
+  const facts = [["variance, generated : target", ratio.toFixed(2)]];
+  if (problem.kind !== "line" || data.n < 30) facts.push([`copies of a ${problem.kind === "images" ? "training image" : "data point"}`, percent(copiedShare(end, data, 1e-3 * root))]);
+  if (problem.kind === "line") facts.push(["kurtosis, target", kurtosis(data.x, data.w).toFixed(2)], ["kurtosis, generated", kurtosis(end).toFixed(2)]);
+  if (escaped > 0) facts.push(["escaped far away (left out above)", percent(escaped)]);
+  return facts;
+}
+
+// Fourth standardised moment: 3 for a Gaussian. Numbers beyond 100 are left out.
+function kurtosis(x, w = new Float64Array(x.length).fill(1)) {
+  const kept = Array.from(x, (v, i) => [v, w[i]]).filter(([v]) => Math.abs(v) < 100), total = kept.reduce((s, [, u]) => s + u, 0);
+  const mean = kept.reduce((s, [v, u]) => s + u * v, 0) / total, m = (k) => kept.reduce((s, [v, u]) => s + u * (v - mean) ** k, 0) / total;
+  return m(4) / m(2) ** 2;
+}
+
+// The call that makes this figure again, for places without an address.
+function code({ target, arch, p, steps, seed }, { architecture }) {
+  const options = [`"${target}"`, `"${arch}"`, ...(architecture.parameter ? [`parameter=${p}`] : []), `steps=${steps}`, `seed=${seed}`];
+  return `dc.widgets.Playground(${options.join(", ")}${target === "images" ? ", images=..." : ""})`;
+}
