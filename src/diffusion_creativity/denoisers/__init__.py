@@ -3,6 +3,17 @@
 from .affine import Affine, affine_law
 from .bayes import Bayes
 from .convolutional import Convolutional
+from .factorised import Blockwise, Pixelwise
+from .polynomial import Polynomial
 from .shallow_relu import ShallowReLU
 
-__all__ = ["Affine", "Bayes", "Convolutional", "ShallowReLU", "affine_law"]
+__all__ = [
+    "Affine",
+    "Bayes",
+    "Blockwise",
+    "Convolutional",
+    "Pixelwise",
+    "Polynomial",
+    "ShallowReLU",
+    "affine_law",
+]
