@@ -113,10 +113,9 @@ function render({ model, el }) {
     const spot = targets[state.target], architecture = ARCHITECTURES[state.arch];
     if (!cache.has(state.target)) cache.set(state.target, spot.make());
     const data = cache.get(state.target), problem = { data, kind: spot.kind, the: spot.the, shape: spot.shape, value: state.p };
-    const { denoiser, law } = architecture.fit(problem), sigmas = karrasLevels(state.steps), reach = reachOf(data), normal = normals(uniforms(1000 + state.seed));
+    const { denoiser, law, orbit: group } = architecture.fit(problem), sigmas = karrasLevels(state.steps), reach = reachOf(data), normal = normals(uniforms(1000 + state.seed));
     const start = Float64Array.from({ length: COUNT[spot.kind] * data.d }, () => sigmas[0] * normal());
-    scene = { problem, architecture, spot, sigmas, reach, run: sampler(denoiser, start, data.d, sigmas), law: preparedLaw(law(sigmas), problem, reach), facts: null, fresh: true };
-    scene.rows = Math.max(1, Math.ceil(2e5 / ((denoiser.cost ?? 1) * data.d)));
+    scene = { problem, architecture, spot, sigmas, reach, run: sampler(denoiser, start, data.d, sigmas), law: preparedLaw(law(sigmas), problem, reach), orbit: group, rows: 16, facts: null, fresh: true };
     for (const [name, a] of Object.entries(ARCHITECTURES)) {
       const option = [...ui.arch.options].find((o) => o.value === name), fits = a.kinds.includes(spot.kind);
       if (fits && !option) ui.arch.append(h("option", { value: name }, a.label));
@@ -136,30 +135,35 @@ function render({ model, el }) {
     return { y: a.map((v, i) => v + f * (b[i] - v)), sigma: sigmas[j] + f * (sigmas[j + 1] - sigmas[j]), p };
   }
 
+  // A few milliseconds of the sampler's work, in pieces that suit this machine.
   function compute(limit) {
-    const until = performance.now() + limit, { run } = scene, goal = playing ? state.steps : Math.ceil(wanted());
-    while (run.done < goal && performance.now() < until) run.work(25);
-    return run.done >= goal;
+    const { run } = scene;
+    for (let before = performance.now(), until = before + limit; !run.finished && before < until; ) {
+      run.work(scene.rows);
+      const now = performance.now(), took = now - before;
+      if (took < 1) scene.rows = Math.min(run.n, 2 * scene.rows);
+      else if (took > 4) scene.rows = Math.max(1, scene.rows >> 1);
+      before = now;
+    }
   }
 
   function draw(now) {
     frame = 0;
     if (playing) advance(now);
-    const ready = compute(playing ? 10 : 24), { y, sigma, p } = samplesNow(), { problem, reach } = scene;
+    compute(playing ? 9 : 24);
+    const { y, sigma, p } = samplesNow(), { problem, reach, run } = scene, there = run.done >= wanted();
     if (!colours) colours = coloursOf(ui.root);
     if (scene.fresh) {
       drawData(ui.panels.data.canvas, problem, reach, colours);
       drawLaw(ui.panels.law.canvas, scene.law, problem, reach, colours);
       scene.fresh = false;
     }
-    if (ready || playing || !still.matches) drawSamples(ui.panels.samples.canvas, y, sigma, problem, reach, colours);
+    if (there || playing || !still.matches) drawSamples(ui.panels.samples.canvas, y, sigma, problem, reach, colours);
     ui.root.drawn = (ui.root.drawn || 0) + 1;
     show(sigma, p);
-    if (!ready || playing) schedule();
-    else if (!scene.facts && scene.run.finished) {
-      scene.facts = factsOf(scene);
-      tell();
-    } else if (!scene.facts) tell();
+    if (!run.finished || playing) schedule();
+    else if (!scene.facts) scene.facts = factsOf(scene);
+    if (!playing) tell();
   }
 
   const schedule = () => { if (!frame) frame = requestAnimationFrame(draw); };
@@ -167,8 +171,7 @@ function render({ model, el }) {
   function advance(now) {
     const since = playing.last ? Math.min(0.1, (now - playing.last) / 1000) : 0;
     playing.last = now;
-    playing.at = Math.min(state.steps, playing.at + (since * state.steps) / SECONDS, scene.run.done + 0.999 < playing.at ? playing.at : state.steps);
-    playing.at = Math.min(playing.at, Math.max(scene.run.done, 0));
+    playing.at = Math.min(scene.run.done, playing.at + (since * state.steps) / SECONDS); // waits for what is not computed
     if (playing.at >= state.steps) halt();
     else state.at = Math.round((playing.at / state.steps) * TICKS);
   }
@@ -194,7 +197,7 @@ function render({ model, el }) {
     ui.steps.show(STEPS.indexOf(state.steps), String(state.steps), 0, STEPS.length - 1);
     ui.time.show(state.at, text, 0, TICKS);
     ui.panels.data.title.textContent = `Target: ${scene.spot.label.toLowerCase()}`;
-    ui.panels.law.title.textContent = scene.law.sampled ? "Law: places known, shares by sampling" : "Law: what must come out";
+    ui.panels.law.title.textContent = scene.law.sampled ? "Law (shares: by sampling)" : "Predicted law";
     ui.panels.samples.title.textContent = `Samples, σ = ${text}`;
     ui.panels.law.note.textContent = scene.architecture.law(problem);
     ui.panels.data.note.textContent = few(problem.data.n, ...thing[problem.kind]);
@@ -309,10 +312,11 @@ function imagesTarget({ label, the, count, shape }, view) {
 const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`;
 
 // The numbers under the picture, of the finished samples.
-function factsOf({ run, problem }) {
+function factsOf({ run, problem, orbit: group }) {
   const { data } = problem, end = run.path[run.path.length - 1], { ratio, escaped, root } = spreadOf(end, data);
   const facts = [["variance, generated : target", ratio.toFixed(2)]];
   if (problem.kind !== "line" || data.n < 30) facts.push([`copies of a ${problem.kind === "images" ? "training image" : "data point"}`, percent(copiedShare(end, data, 1e-3 * root))]);
+  if (group) facts.push([`copies up to a ${symmetry[problem.kind][0]}`, percent(copiedShare(end, group, 1e-3 * root))]);
   if (problem.kind === "line") facts.push(["kurtosis, target", kurtosis(data.x, data.w).toFixed(2)], ["kurtosis, generated", kurtosis(end).toFixed(2)]);
   if (escaped > 0) facts.push(["escaped far away (left out above)", percent(escaped)]);
   return facts;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,21 @@ _HERE = Path(__file__).parent
 _FILES = ("math", "catalogue", "draw")
 _PLANE_ONLY, _IMAGES_ONLY = {"coordinates"}, {"convolution", "pixelwise", "blocks"}
 _LINE = set(TARGETS[6:10])
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Playground</title>
+<style>:root {{ color-scheme: light dark; }} body {{ margin: 12px; }} {style}</style></head>
+<body><main><h1 hidden>Playground</h1><div id="place"></div></main>
+<script type="module">
+const spec = {spec}, bytes = Uint8Array.from(atob("{data}"), (c) => c.charCodeAt(0));
+const values = {{ spec, blob: new DataView(bytes.buffer) }};
+const url = URL.createObjectURL(new Blob([{code}], {{ type: "text/javascript" }}));
+const {{ default: figure }} = await import(url);
+figure.render({{ model: {{ get: (name) => values[name] }}, el: document.getElementById("place") }});
+</script></body></html>
+"""
 
 
 def source() -> str:
@@ -95,6 +112,31 @@ class Playground(anywidget.AnyWidget):
             spec["images"] = {"label": name.capitalize(), "the": f"the {name}",
                               "count": len(pixels), "shape": list(pixels.shape[1:])}  # fmt: skip
         super().__init__(spec=spec, blob=blob)
+        self.nbytes = len(blob) + len(json.dumps(spec)) + len(self._esm) + len(self._css)
+
+    def html(self) -> str:
+        """A page that holds the figure and nothing else: save it, send it, open it anywhere."""
+        data = base64.b64encode(self.blob).decode()
+        values = {"style": self._css, "spec": _script(self.spec), "code": _script(self._esm)}
+        return _PAGE.format(data=data, **values)
+
+    def _repr_mimebundle_(self, **kwargs: Any):
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+        start = self.spec["start"]
+        plain = (
+            "Playground of targets and architectures, alive in a browser; it starts with target "
+            f"{start['target']} and architecture {start['arch']}."
+        )
+        return {**data, "text/plain": plain}, metadata
+
+    # ipywidgets 7 would print the view alone; without this the bundle above is used there too.
+    _ipython_display_ = None
+
+
+def _script(value: Any) -> str:
+    """JSON that may stand in a script of a page."""
+    return json.dumps(value).replace("</", "<\\/")
 
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:

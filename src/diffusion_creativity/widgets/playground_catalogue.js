@@ -101,8 +101,8 @@ const ARCHITECTURES = {
   },
   equivariant: {
     label: "Equivariant", kinds: ["plane", "line", "images"],
-    fit: ({ data, kind, shape }) => { const all = orbit(data, kind, shape); return { denoiser: bayesDenoiser(all), law: () => ({ kind: "atoms", data: all }) }; },
-    words: ({ kind, the }) => `It must treat a noisy ${thing[kind][0]} and its ${symmetry[kind][1]} alike, and is free otherwise. So it sees ${the} together with all ${symmetry[kind][1]} of it, and generates each of these equally often.`,
+    fit: ({ data, kind, shape }) => { const all = orbit(data, kind, shape); return { denoiser: bayesDenoiser(all), law: () => ({ kind: "atoms", data: all }), orbit: all }; },
+    words: ({ kind, the }) => `It must treat a noisy ${thing[kind][0]} and its ${symmetry[kind][1]} alike, and is free otherwise. So it sees the ${thing[kind][1]} of ${the} together with their ${symmetry[kind][1]}, and generates each of these equally often.`,
     law: (p) => `every ${thing[p.kind][0]} and its ${symmetry[p.kind][1]}`,
   },
   affine: {
@@ -125,7 +125,7 @@ const ARCHITECTURES = {
       const each = kind === "line" ? "" : `of each ${thing[kind][2]} by itself, `;
       const sees = `It sees the moments ${each}up to order ${2 * value} of ${the}.`;
       if (value === 1) return `${sees} A polynomial of degree 1 is affine: it generates ${kind === "line" ? "a Gaussian" : `independent Gaussian ${thing[kind][2]}s`}.`;
-      if (data.n === 3 && kind === "line") return value < 5 ? `${sees} The moments of the three atoms agree with those of N(0, 1) to order 5, so up to degree 4 the best polynomial is affine: it generates a Gaussian, not atoms.` : `${sees} Order 6 is the first moment that differs from those of N(0, 1): with degree 5 the atoms begin to show.`;
+      if (data.n === 3 && kind === "line") return value < 5 ? `${sees} The moments of the three atoms agree with those of N(0, 1) to order 5, so up to degree 4 the best polynomial is affine: it generates a Gaussian, not atoms.` : `${sees} Order 6 is the first moment that differs from those of N(0, 1): degree 5 sees it, and the atoms appear.`;
       return `${sees} It generates noise pushed through polynomials${kind === "line" ? "" : `, one ${thing[kind][2]} independent of the others`}.${value % 2 ? "" : " An even degree is lopsided: one tail may leak away."}`;
     },
     law: (p) => (p.kind === "line" ? "N(0, σ²) pushed through polynomials" : "independent coordinates, each pushed through polynomials"),

@@ -1,6 +1,6 @@
 // Pictures of the playground: everything on canvas, in the colours that the theme has now.
 
-const BINS = 120; // of densities on the line and of each axis of a map
+const BINS = 121, WIDE_BINS = 61; // of densities; odd, so that 0 is the middle of one
 
 // Half the width of the window that holds data and generated law.
 function reachOf(data) {
@@ -9,7 +9,7 @@ function reachOf(data) {
     far = Math.max(far, Math.abs(data.x[i]));
     square += data.w[(i / data.d) | 0] * data.x[i] ** 2;
   }
-  return Math.max(1.25 * far, 2.9 * Math.sqrt(square / data.d));
+  return Math.max(1.25 * far, 2.7 * Math.sqrt(square / data.d));
 }
 
 // The window follows the cloud of samples as its noise falls.
@@ -169,7 +169,7 @@ function drawData(canvas, problem, reach, colours) {
 }
 
 // Few atoms fill single bins; many points are smoothed over wider ones.
-const binned = (data, reach) => counted(data.x, data.w, reach, data.n > 200 ? BINS / 2 : BINS);
+const binned = (data, reach) => counted(data.x, data.w, reach, data.n > 200 ? WIDE_BINS : BINS);
 
 function onLine(area, bins, reach, colour, colours) {
   histogram(area, bins, colour, Math.max(...bins) || 1);
@@ -181,7 +181,7 @@ function preparedLaw(law, problem, reach) {
   const { data, kind } = problem;
   if (kind === "images") return { ...law, draws: drawsOf(law, problem) };
   if (law.kind === "separate") return { ...law, bins: pushForward(law.denoiser, data.d, law.sigmas, [-reach, reach], BINS) };
-  if (law.kind === "product") return { ...law, bins: [0, 1].map((a) => counted(data.x, data.w, reach, BINS / 2, 2, a)) };
+  if (law.kind === "product") return { ...law, bins: [0, 1].map((a) => counted(data.x, data.w, reach, WIDE_BINS, 2, a)) };
   return law;
 }
 
@@ -224,7 +224,7 @@ function drawSamples(canvas, y, sigma, problem, reach, colours) {
     dots(area, data.x, half, colours.soft, 1, 0.3);
     dots(area, y, half, colours.generated, 1.7, 0.85);
   } else if (kind === "line") {
-    const bins = counted(y, new Float64Array(y.length).fill(1 / y.length), half, BINS / 2);
+    const bins = counted(y, new Float64Array(y.length).fill(1 / y.length), half, WIDE_BINS);
     onLine(area, bins, half, colours.generated, colours);
   } else tiles(area, y, data.d, problem.shape, SHOWN, 1 / Math.sqrt(1 + sigma * sigma));
 }

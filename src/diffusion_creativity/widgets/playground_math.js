@@ -110,20 +110,13 @@ function rotate(a, v, d, p, q) {
 // Bayes: the average of all points, weighted by w_i exp(-|y - x_i|² / 2σ²).
 function bayesDenoiser({ x, n, d, w }) {
   const distance = new Float64Array(n), sum = new Float64Array(d);
+  const measure = d === 2 ? squaresInPlane : squares;
   return (sigma) => {
     const c = 1 / (2 * sigma * sigma);
     return (y, out, from, to) => {
       for (let i = from; i < to; i++) {
-        let least = Infinity, total = 0;
-        for (let k = 0, at = 0; k < n; k++) {
-          let r = 0;
-          for (let a = 0; a < d; a++, at++) {
-            const gap = y[i * d + a] - x[at];
-            r += gap * gap;
-          }
-          distance[k] = r;
-          if (r < least) least = r;
-        }
+        const least = measure(x, d, y, i, distance);
+        let total = 0;
         sum.fill(0);
         for (let k = 0; k < n; k++) {
           const e = (distance[k] - least) * c;
@@ -136,6 +129,33 @@ function bayesDenoiser({ x, n, d, w }) {
       }
     };
   };
+}
+
+// Squared distances from row i of y to all points, into `distance`; returns the least.
+function squares(x, d, y, i, distance) {
+  let least = Infinity;
+  for (let k = 0, at = 0; k < distance.length; k++) {
+    let r = 0;
+    for (let a = 0; a < d; a++, at++) {
+      const gap = y[i * d + a] - x[at];
+      r += gap * gap;
+    }
+    distance[k] = r;
+    if (r < least) least = r;
+  }
+  return least;
+}
+
+// The same in the plane, where it has to be fast.
+function squaresInPlane(x, d, y, i, distance) {
+  const u = y[2 * i], v = y[2 * i + 1];
+  let least = Infinity;
+  for (let k = 0; k < distance.length; k++) {
+    const a = u - x[2 * k], b = v - x[2 * k + 1], r = a * a + b * b;
+    distance[k] = r;
+    if (r < least) least = r;
+  }
+  return least;
 }
 
 // The same in blocks of coordinates that do not see one another: places = [[coordinates of block 0], …].
