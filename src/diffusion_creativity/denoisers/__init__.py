@@ -3,6 +3,7 @@
 from .affine import Affine, affine_law
 from .bayes import Bayes
 from .convolutional import Convolutional
+from .equivariant import Equivariant
 from .factorised import Blockwise, Pixelwise
 from .polynomial import Polynomial
 from .shallow_relu import ShallowReLU
@@ -12,6 +13,7 @@ __all__ = [
     "Bayes",
     "Blockwise",
     "Convolutional",
+    "Equivariant",
     "Pixelwise",
     "Polynomial",
     "ShallowReLU",

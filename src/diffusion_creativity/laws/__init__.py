@@ -8,7 +8,20 @@ from .discrete import Discrete
 from .empirical import Empirical
 from .gaussian import Gaussian
 from .law import Law
+from .orbit import Orbit
 from .product import Product
+from .pushforward import PushForward1d
 from .report import Report, Statistic
+from .turned import Turned
 
-__all__ = ["Discrete", "Empirical", "Gaussian", "Law", "Product", "Report", "Statistic"]
+__all__ = [
+    "Discrete",
+    "Empirical",
+    "Gaussian",
+    "Law",
+    "Product",
+    "PushForward1d",
+    "Report",
+    "Statistic",
+    "Turned",
+]
