@@ -30,6 +30,13 @@ from .chapter_04 import (
     check_step_factor,
     check_twin,
 )
+from .chapter_05 import (
+    check_colour,
+    check_inner_pixels,
+    check_unseen_change,
+    check_window_kernel,
+    check_window_power,
+)
 from .chapter_10 import (
     check_column_twin,
     check_equal_sums,
@@ -46,6 +53,7 @@ from .chapter_16 import (
 
 __all__ = [
     "check_biasless_law",
+    "check_colour",
     "check_column_twin",
     "check_count_copies",
     "check_decision_time",
@@ -53,6 +61,7 @@ __all__ = [
     "check_equal_sums",
     "check_finite_law",
     "check_heun_step",
+    "check_inner_pixels",
     "check_least_cost",
     "check_line_denoiser",
     "check_merge_batches",
@@ -70,7 +79,10 @@ __all__ = [
     "check_temperature",
     "check_twin",
     "check_two_points",
+    "check_unseen_change",
     "check_v_prediction",
     "check_vp_model",
     "check_weighted_denoiser",
+    "check_window_kernel",
+    "check_window_power",
 ]
