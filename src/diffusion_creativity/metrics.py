@@ -4,13 +4,14 @@ Samples are tensors (n, *shape); a distance is Euclidean over all the entries of
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from scipy import stats
 from torch import Tensor
 
-from . import _validate
+from . import _groups, _validate
 from ._points import Points, slices
 
 ROWS = 512  # samples compared at once
@@ -32,7 +33,9 @@ class EnergyTest(NamedTuple):
     p_value: float
 
 
-def nearest(samples: Tensor, train: Tensor, modulo: None = None) -> tuple[Tensor, Tensor]:
+def nearest(
+    samples: Tensor, train: Tensor, modulo: str | Sequence[str] | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the distance (n,) to the nearest training point, and its index (n,).
 
     Exact: float32 products find the points that may be nearest, differences in float64 decide, so
@@ -43,23 +46,51 @@ def nearest(samples: Tensor, train: Tensor, modulo: None = None) -> tuple[Tensor
     samples, train
         Shapes (n, *shape) and (N, *shape).
     modulo
-        A group of transformations to search over as well; only None (no group) so far.
+        A group, or several, that training points may be moved by: "translations" (circular, all
+        of them at once by FFT), "flips", "quarter_turns"; see `nearest_in_orbit`.
     """
-    distances, indices = _nearest(samples, train, 1, modulo)
+    if modulo is not None:
+        return nearest_in_orbit(samples, train, modulo, name="modulo")[:2]
+    distances, indices = _nearest(samples, train, 1)
     return distances[:, 0], indices[:, 0]
 
 
+def nearest_in_orbit(
+    samples: Tensor, train: Tensor, group: str | Sequence[str], *, name: str = "group"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return distances, indices and group elements (n,) of the nearest moved training points.
+
+    An element is numbered ``point · L + shift``: shift is the flat index of the place to which the
+    corner goes, among L of them (1 without translations); point is the flip or turn before it.
+    Cost: n · N · L · log L operations for each of the points; the L shifts are not built.
+    """
+    train, samples = _pair(samples, train)
+    moves = _groups.parse(group, train.shape[1:], name)
+    images = moves.spread(train)
+    if moves.shifts == 1:
+        distances, pair = (t[:, 0] for t in _nearest(samples, images, 1))
+    else:
+        distances, pair = _groups.nearest(samples.flatten(1), _groups.Shifts(images, moves.space))
+        distances = distances.to(samples.dtype)
+    return distances, pair // moves.order, pair % moves.order
+
+
 def copied_fraction(
-    samples: Tensor, train: Tensor, *, tolerance: float = 1e-3, interval: float | None = None
+    samples: Tensor,
+    train: Tensor,
+    *,
+    tolerance: float = 1e-3,
+    interval: float | None = None,
+    modulo: str | Sequence[str] | None = None,
 ) -> float | Interval:
     r"""Return the fraction of samples that copy a training point.
 
     A copy differs from the nearest training point by at most `tolerance` per entry, root mean
     square: :math:`\lVert s - x\rVert \le \text{tolerance}\cdot\sqrt d`. With `interval=0.95` it
-    comes with Wilson's interval of that confidence.
+    comes with Wilson's interval of that confidence. `modulo` is that of `nearest`.
     """
     tolerance = _validate.real("tolerance", tolerance, minimum=0)
-    distances, _ = nearest(samples, train)
+    distances, _ = nearest(samples, train, modulo)
     if not len(distances):
         raise ValueError("samples must hold at least one example, got none")
     size = math.prod(torch.as_tensor(train).shape[1:])
@@ -87,7 +118,7 @@ def novelty_ratio(samples: Tensor, train: Tensor) -> Tensor:
 
     0 for a copy, near 1 for a sample that no training point claims; 1 when both distances are 0.
     """
-    distances, _ = _nearest(samples, train, 2, None)
+    distances, _ = _nearest(samples, train, 2)
     first, second = distances.unbind(1)
     return torch.where(second > 0, first / second, 1.0)
 
@@ -143,13 +174,16 @@ def energy_test(a: Tensor, b: Tensor, *, permutations: int = 199, seed: int = 0)
     return EnergyTest(float(observed), (1 + ties) / (1 + count))
 
 
-def _nearest(samples: Tensor, train: Tensor, k: int, modulo: None) -> tuple[Tensor, Tensor]:
-    """Distances and indices (n, k) of the k nearest training points, nearest first."""
-    if modulo is not None:
-        raise ValueError(f"modulo must be None (groups are not implemented yet), got {modulo!r}")
+def _pair(samples: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Check both; the training set comes first."""
     train = _validate.dataset(train, "train")
     samples = _validate.floating("samples", samples)
-    samples = _validate.noisy(samples, train.shape[1:], train.device, "samples")
+    return train, _validate.noisy(samples, train.shape[1:], train.device, "samples")
+
+
+def _nearest(samples: Tensor, train: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Distances and indices (n, k) of the k nearest training points, nearest first."""
+    train, samples = _pair(samples, train)
     if len(train) < k:
         raise ValueError(f"train must hold at least {k} examples, got {len(train)}")
     points, y = Points(train.flatten(1)), samples.flatten(1)

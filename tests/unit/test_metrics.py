@@ -63,7 +63,7 @@ def test_ties_go_to_the_first_index():
 def test_nearest_checks_what_it_gets():
     x = draw(5, 3)
     for samples, train, options, name in [
-        (x, x, {"modulo": "translations"}, "modulo"),
+        (x, x, {"modulo": "turns"}, "modulo"),
         (x, x[:0], {}, "train"),
         (x[:, :2], x, {}, "samples"),
         (x * torch.nan, x, {}, "samples"),

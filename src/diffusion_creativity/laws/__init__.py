@@ -19,6 +19,7 @@ __all__ = [
     "Empirical",
     "Gaussian",
     "Law",
+    "Orbit",
     "Product",
     "PushForward1d",
     "Report",
