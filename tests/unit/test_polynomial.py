@@ -148,13 +148,15 @@ class TestTwofold:
     @pytest.mark.parametrize("n", range(1, 11))
     def test_quadrature_integrates_powers(self, n):
         (high, low), (w, w_low) = gauss_hermite(n)
-        nodes = [mpmath.mpf(a) + mpmath.mpf(b) for a, b in zip(high.tolist(), low.tolist())]  # noqa: B905
-        mass = [mpmath.mpf(a) + mpmath.mpf(b) for a, b in zip(w.tolist(), w_low.tolist())]  # noqa: B905
         with mpmath.workdps(50):
+            nodes, mass = (
+                [mpmath.mpf(a) + mpmath.mpf(b) for a, b in zip(*pair, strict=True)]
+                for pair in ((high.tolist(), low.tolist()), (w.tolist(), w_low.tolist()))
+            )
             for k in range(2 * n):
                 found = sum(m * t**k for m, t in zip(mass, nodes, strict=True))
                 right = mpmath.fac2(k - 1) if k % 2 == 0 and k else int(k == 0)
-                assert abs(found - right) < 1e-28 * max(1, right) * 100
+                assert abs(found - right) < 1e-26 * max(1, right)
 
     def test_solves_the_hilbert_matrix(self):
         n = 9  # condition number 5e11
@@ -162,7 +164,6 @@ class TestTwofold:
             entries = [[mpmath.mpf(1) / (i + j + 1) for j in range(n)] for i in range(n)]
             high = [[float(v) for v in row] for row in entries]
             low = [[float(v - mpmath.mpf(float(v))) for v in row] for row in entries]
-        h = Twofold(torch.tensor(high).double()[None], torch.tensor(low).double()[None])
         h = Twofold(*(torch.tensor(part, dtype=torch.float64)[None] for part in (high, low)))
         right = h.sum_last()  # the solution is one everywhere
         torch.testing.assert_close(solve(h, right), torch.ones(1, n).double(), rtol=0, atol=1e-14)
@@ -278,13 +279,13 @@ class TestLaw:
         (lambda x: Polynomial.fit(x, degree=10), "degree must be an integer from 1 to 9, got 10"),
         (lambda x: Polynomial.fit(x, degree=2.5), "degree"),
         (lambda x: Polynomial.fit(x, degree=True), "degree"),
-        (lambda x: Polynomial.fit(x, degree=2, basis="wavelet"), "pixel, pca, joint, got 'wavelet'"),
+        (lambda x: Polynomial.fit(x, degree=2, basis="wavelet"), "joint, got 'wavelet'"),
         (lambda x: Polynomial.fit(x, degree=2, components=2), "components is for basis pca or"),
         (lambda x: Polynomial.fit(x, degree=2, basis="pca", components=4), "at most the 3 entries"),
         (lambda x: Polynomial.fit(x, degree=2, basis="pca", components=0), "components"),
         (lambda x: Polynomial.fit(torch.randn(99, 12), degree=2, basis="joint", components=11),
          "components must be at most 10 for basis joint, got 11"),
-        (lambda x: Polynomial.fit(x[:9], degree=3, basis="joint"), "singular: 9 different examples"),
+        (lambda x: Polynomial.fit(x[:9], degree=3, basis="joint"), "singular: 9 different"),
         (lambda x: Polynomial.fit(x * torch.tensor([1, 1, 0]), degree=1, basis="joint"),
          "take components <= 2"),
         (lambda x: Polynomial.fit(torch.randn(9, 10), degree=9, basis="joint"), "limit is"),

@@ -130,8 +130,11 @@ class Marginals:
 
     def _solve(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Normal equations of x - y in Newton's basis, with u = (y - centre) / c."""
-        sigma = torch.maximum(levels[:, None], FLOOR * self.spread)  # (S, P)
-        sigma = torch.where(sigma > 0, sigma, 1.0)
+        # Too few atoms: at sigma = 0 the equations are singular, and the limit is approached.
+        singular = (self.weights > 0).sum(1) <= self.degree
+        floor = torch.where(singular, FLOOR * self.spread, 0.0)
+        sigma = torch.maximum(levels[:, None], floor)  # (S, P)
+        sigma = torch.where(self.spread + sigma > 0, sigma, 1.0)
         size = (self.spread.square() + sigma.square()).sqrt()
         c = torch.exp2(torch.round(torch.log2(size)))  # scaling by it is exact
         nodes, mass = (Twofold(*part) for part in self._hermite())

@@ -39,11 +39,12 @@ class Polynomial:
     * ``basis="joint"``: all monomials of total degree up to p in at most 10 principal coordinates.
 
     Degrees 1 to 9. Pixel and pca: relative accuracy 1e-12 from σ = 0.002 to 80 (tested against
-    60-digit arithmetic), also where the data have fewer different values than p + 1: there the
-    limit σ → 0 exists and is used. Joint: 1e-9 up to degree 7 for data without heavy tails; float64
-    loses digits to the condition of the moment matrix beyond that. Cost of a call: 3·n·d·p operations for pixel, two
-    GEMMs more for pca, n·M·k with M = C(k + p, p) for joint; a new noise level costs
-    O(d p⁴) or O(M³) once.
+    arithmetic with 120 digits), also where the data have fewer different values than p + 1: there
+    the limit σ → 0 exists and is used. Joint: 1e-9 up to degree 7 for data without heavy tails;
+    beyond that float64 loses digits to the condition of the moment matrix.
+
+    Cost of a call: 3·n·d·p operations for pixel, two GEMMs more for pca, n·M·k with M = C(k + p, p)
+    for joint; a new noise level costs O(d p⁴) or O(M³) once.
     """
 
     def __init__(

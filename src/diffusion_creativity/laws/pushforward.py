@@ -92,12 +92,16 @@ class PushForward1d(Law):
             middle = (z[at] + z[at + 1]) / 2
             value = self._evaluate(middle)
             bent = np.abs(value - (f[at] + f[at + 1]) / 2) > BEND * self.bound
+            bent |= self._inside(f[at]) != self._inside(f[at + 1])
             z, f = np.insert(z, at + 1, middle), np.insert(f, at + 1, value)
             again = np.zeros(len(z) - 1, dtype=bool)
             first = at + np.arange(len(at))
             again[first], again[first + 1] = bent, bent
             fresh = again
         return z, f
+
+    def _inside(self, f: np.ndarray) -> np.ndarray:
+        return np.abs(f - self.centre) <= self.bound
 
     def _raw(self, x: np.ndarray) -> np.ndarray:
         """P(f <= x), escaped values included."""
@@ -117,7 +121,7 @@ class PushForward1d(Law):
 
     def _integrate(self) -> np.ndarray:
         """Mean, and central moments 2 to 4, of what stays."""
-        inside = np.abs(self._f - self.centre) <= self.bound
+        inside = self._inside(self._f)
         both = inside[1:] & inside[:-1]
         weight = _mass(self._z)[both]
         low, high = self._f[:-1][both], self._f[1:][both]
@@ -147,7 +151,7 @@ class PushForward1d(Law):
         """P(sample <= x | it stays), shape of x, float64."""
         x = _validate.floating("x", x).double().cpu().numpy()
         share = (self._raw(x) - self._low) / (self._high - self._low)
-        return torch.from_numpy(np.clip(np.asarray(share), 0.0, 1.0))
+        return torch.as_tensor(np.clip(share, 0.0, 1.0))
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
