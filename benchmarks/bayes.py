@@ -39,7 +39,7 @@ def floor(bayes: dc.denoisers.Bayes) -> Denoiser:
         total = torch.zeros(len(y), points.x.shape[1])
         query = points.centre(y.flatten(1), torch.float32)
         with float32_matmul(y.device):
-            for _, x, bias in points.tiles(len(y), torch.float32):
+            for _, x, bias, _ in points.tiles(len(y), torch.float32):
                 total.addmm_(torch.addmm(bias, query, x.T), x)
         return total
 

@@ -19,6 +19,7 @@ class Tile(NamedTuple):
     start: int
     points: Tensor  # (t, d)
     bias: Tensor  # (t,): −|point|²/2
+    values: Tensor  # (t, v): what is averaged, less its mean; the points, unless told otherwise
 
 
 class Points:
@@ -26,9 +27,10 @@ class Points:
 
     A query y meets a point x through its score y·x − |x|²/2, both less the mean of the points:
     |y − x|² = |y|² − 2·score, so one matrix product scores a tile. Memory: 4·N·d bytes.
+    Each point carries `values` (N, v) to be averaged, by default its own coordinates.
     """
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, values: Tensor | None = None) -> None:
         self.x = x  # (N, d)
         parts = list(slices(*x.shape))
         self.mean = sum(x[part].sum(0, dtype=torch.float64) for part in parts) / len(x)
@@ -38,6 +40,10 @@ class Points:
             self.centred[part] = x[part].double() - self.mean
             self.bias[part] = -0.5 * self.centred[part].double().square().sum(1)
         self.radius = float((-2 * self.bias.min()).sqrt())
+        self.values, self.values_mean, self.centred_values = self.x, self.mean, self.centred
+        if values is not None:
+            self.values, self.values_mean = values, values.double().mean(0)
+            self.centred_values = (values.double() - self.values_mean).float()
 
     def centre(self, y: Tensor, dtype: torch.dtype) -> Tensor:
         """Return queries (n, d) less the mean of the points."""
@@ -49,11 +55,15 @@ class Points:
         width = max(SCORES.get(self.x.device.type, 1 << 20) // max(n, 1), 256)
         if dtype == torch.float32:
             for part in slices(count, 1, width):
-                yield Tile(part.start, self.centred[part], self.bias[part])
+                rows = self.centred[part], self.bias[part], self.centred_values[part]
+                yield Tile(part.start, *rows)
         else:
+            d = max(d, self.values.shape[1])
             for part in slices(count, d, width * d):
-                points = self.x[part].double() - self.mean
-                yield Tile(part.start, points, -0.5 * points.square().sum(1))
+                points = values = self.x[part].double() - self.mean
+                if self.values is not self.x:
+                    values = self.values[part].double() - self.values_mean
+                yield Tile(part.start, points, -0.5 * points.square().sum(1), values)
 
     def rounding(self, y: Tensor) -> Tensor:
         """Bound (n,) on the error of float32 scores; the errors seen are below an eighth of it.
@@ -77,7 +87,7 @@ class Points:
         query = self.centre(y, torch.float32)
         shortlist = Shortlist(reach + 2 * self.rounding(y), limit, rank)
         with float32_matmul(y.device):
-            for start, points, bias in self.tiles(len(y), torch.float32):
+            for start, points, bias, _ in self.tiles(len(y), torch.float32):
                 shortlist.add(torch.addmm(bias, query, points.T), start)
         return shortlist.prune()
 

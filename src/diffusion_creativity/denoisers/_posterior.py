@@ -35,9 +35,18 @@ class Moment(NamedTuple):
     mean: Tensor  # (n, d)
 
 
-def expectation(points: Points, y: Tensor, sigma: Tensor, moment: Moment | None = None) -> Tensor:
-    """E[x|y] or Cov(x|y) v, like y (n, d), at noise levels sigma (n,)."""
-    out = torch.empty_like(y)
+def expectation(
+    points: Points,
+    y: Tensor,
+    sigma: Tensor,
+    moment: Moment | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """E[values|y] or Cov(x|y) v, (n, v), at noise levels sigma (n,), for y (n, d).
+
+    `dtype` is that of the answer, by default y's: float64 queries may be answered in float32.
+    """
+    out = y.new_empty(len(y), points.values.shape[1], dtype=dtype or y.dtype)
     for part in slices(len(y), 1, ROWS):
         _block(out[part], points, y[part], sigma[part].double(), _pick(moment, part))
     return out
@@ -58,16 +67,16 @@ def _block(out: Tensor, points: Points, y: Tensor, sigma: Tensor, moment: Moment
     felt = points.rounding(y) / sigma**2
     left = torch.arange(len(y), device=y.device)
     plain = felt <= FELT
-    stream(left[plain], y.dtype)
+    stream(left[plain], out.dtype)
     left = left[~plain]
-    if y.dtype == torch.float32 and moment is None:
+    if out.dtype == torch.float32 and moment is None:
         close = left[felt[left] <= MENDED * FELT]
         if len(close):
             out[close], unmended = mended(points, y[close], sigma[close])
             failed = close[~(unmended * felt[close] <= FELT)]
             left = torch.cat([left[felt[left] > MENDED * FELT], failed])
     if len(left):
-        reach = _negligible(points, y.dtype) * sigma[left] ** 2
+        reach = _negligible(points, out.dtype) * sigma[left] ** 2
         near = points.near(y[left], reach, LIMIT)
         pairs = near.rows, near.columns
         out[left] = listed(points, y[left], sigma[left], *pairs, _pick(moment, left)).to(out.dtype)
@@ -92,7 +101,7 @@ def streamed(
     """Expectation by an online softmax over all points."""
     if moment is None:
         total, summed = _online(points, y, sigma, dtype)
-        return (summed / total).double() + points.mean
+        return (summed / total).double() + points.values_mean
     direction = moment.direction.to(dtype)
     mean = points.centre(moment.mean, dtype)
     tilt = direction, -(direction * mean).sum(1, keepdim=True)
@@ -108,7 +117,7 @@ def _online(
     tilt: tuple[Tensor, Tensor] | None = None,
     watch: Shortlist | None = None,
 ) -> tuple[Tensor, ...]:
-    """Σw (n, 1) and Σw·x (n, d), with weights relative to the largest; points less their mean.
+    """Σw (n, 1) and Σw·x (n, v), with weights relative to the largest; values less their mean.
 
     With `tilt` = (v, c): Σw, Σw·t and Σw·t·x, where t = v·x + c. `watch` sees all scores.
     """
@@ -116,9 +125,10 @@ def _online(
     precision = (sigma**-2.0).clamp(torch.finfo(dtype).tiny, 1e30).to(dtype)[:, None]
     best = torch.full_like(precision, torch.finfo(dtype).min)
     total, first = torch.zeros_like(best), torch.zeros_like(best)
-    summed, floor = torch.zeros_like(query), -_negligible(points, dtype)
+    summed = query.new_zeros(len(query), points.values.shape[1])
+    floor = -_negligible(points, dtype)
     with float32_matmul(y.device):
-        for start, x, bias in points.tiles(len(y), dtype):
+        for start, x, bias, values in points.tiles(len(y), dtype):
             scores = torch.addmm(bias, query, x.T)  # (n, t)
             if watch is not None:
                 watch.add(scores, start)
@@ -126,15 +136,15 @@ def _online(
             logits = scores.sub_(top).mul_(precision)
             seen = (logits.amax(0) > floor).nonzero()[:, 0]
             if len(seen) < SPARSE * len(x):  # most points are out of every query's sight
-                logits, x = logits[:, seen], x[seen]
+                logits, values = logits[:, seen], values[seen]
             weights = logits.clamp_(min=FLOOR).exp_()
             shrink = (best - top).mul_(precision).clamp_(min=FLOOR).exp_()
             best = top
             total.mul_(shrink).add_(weights.sum(1, keepdim=True))
             if tilt is not None:
-                weights.mul_(torch.addmm(tilt[1], tilt[0], x.T))
+                weights.mul_(torch.addmm(tilt[1], tilt[0], values.T))
                 first.mul_(shrink).add_(weights.sum(1, keepdim=True))
-            summed.mul_(shrink).addmm_(weights, x)
+            summed.mul_(shrink).addmm_(weights, values)
     return (total, summed) if tilt is None else (total, first, summed)
 
 
@@ -149,9 +159,9 @@ def listed(
     """Expectation over pairs (query, point), in float64; sigma = 0 shares among the nearest."""
     weights = _weigh(points, y, sigma, rows, columns)
     weights /= torch.zeros_like(sigma).index_add_(0, rows, weights)[rows]
-    out = torch.zeros_like(y, dtype=torch.float64)
-    for part in slices(len(weights), y.shape[1]):
-        row, x, weight = rows[part], points.x[columns[part]].double(), weights[part, None]
+    out = y.new_zeros(len(y), points.values.shape[1], dtype=torch.float64)
+    for part in slices(len(weights), out.shape[1]):
+        row, x, weight = rows[part], points.values[columns[part]].double(), weights[part, None]
         if moment is not None:
             x -= moment.mean[row]
             weight = weight * (x * moment.direction[row]).sum(1, keepdim=True)
@@ -171,12 +181,12 @@ def mended(points: Points, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     rough = torch.exp((heavy.scores - heavy.top[rows, 0]) / sigma[rows] ** 2)
     total, summed = total[:, 0].double(), summed.double()
     total.index_add_(0, rows, weights - rough)
-    for part in slices(len(rows), y.shape[1]):
-        change = (weights - rough)[part, None] * points.centred[columns[part]]
+    for part in slices(len(rows), summed.shape[1]):
+        change = (weights - rough)[part, None] * points.centred_values[columns[part]]
         summed.index_add_(0, rows[part], change)
-    mean = summed / total[:, None] + points.mean
+    mean = summed / total[:, None] + points.values_mean
     replaced = torch.zeros_like(total).index_add_(0, rows, weights) / total
-    return mean.to(y.dtype), 1 - replaced
+    return mean.float(), 1 - replaced
 
 
 def _weigh(points: Points, y: Tensor, sigma: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
