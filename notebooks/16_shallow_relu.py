@@ -121,10 +121,10 @@ Explorer.precomputed(
 # A **shallow network** has one hidden layer and an affine skip:
 # ```{math}
 # :label: eq-relu-network
-# h(y) = \sum_{k=1}^{K} a_k\, [w_k \cdot y + b_k]_+ + Vy + c ,
+# h(y) = \sum_{k} a_k\, [w_k \cdot y + b_k]_+ + Vy + c ,
 # \qquad [z]_+ = \max(z, 0) ,
 # ```
-# with any number $K$ of neurons. Its **cost** is half the squared size of the weights in and out of
+# with any number of neurons. Its **cost** is half the squared size of the weights in and out of
 # the hidden layer, $\frac12 \sum_k (\norm{a_k}^2 + \norm{w_k}^2)$: what weight decay penalises.
 # Biases and the skip are free. This is the setting of {cite:t}`zeno2023how`, who ask the same
 # question; the cost of a function on a line was found by {cite:t}`savarese2019how`. The statements
@@ -340,11 +340,11 @@ dc.runtime.report(
 #
 # The balls have a radius $r$, and each noise level could have its own. First let it be the same at
 # every level: one network, used at every level, as in the *score flow* of
-# {cite:t}`zeno2025memorize`. With the clock $\tau = \ln(\sigma_{\max}/\sigma)$ the probability flow
+# {cite:t}`zeno2025memorize`. With the clock $T = \ln(\sigma_{\max}/\sigma)$ the probability flow
 # {eq}`eq-flow` is then
 # ```{math}
 # :label: eq-relu-flow
-# \frac{\mathrm{d}y}{\mathrm{d}\tau} = h(y) - y ,
+# \frac{\mathrm{d}y}{\mathrm{d}T} = h(y) - y ,
 # ```
 # and the noise level enters only through the time that the clock has. The points that it can settle
 # on are the *vertices* of a box: $x_0 + \sum_{n \in I} (x_n - x_0)$ for a set $I$ of edges.
@@ -372,12 +372,12 @@ dc.runtime.report(
 #
 # ```{prf:proof}
 # Let $t_n = u_n \cdot (y - x_0)$. By {prf:ref}`thm-relu-box` the coordinates move separately,
-# $\mathrm{d}t_n/\mathrm{d}\tau = \varphi_n(t_n) - t_n$, and what is orthogonal to all edges
-# goes to that part of $x_0$ like $e^{-\tau}$. Where $\varphi_n$ is flat, $t_n$ tends to its value,
-# $0$ or $\ell_n$, like $e^{-\tau}$. In the gap between, let $z = t_n - \ell_n/2$ be the offset from
+# $\mathrm{d}t_n/\mathrm{d}T = \varphi_n(t_n) - t_n$, and what is orthogonal to all edges
+# goes to that part of $x_0$ like $e^{-T}$. Where $\varphi_n$ is flat, $t_n$ tends to its value,
+# $0$ or $\ell_n$, like $e^{-T}$. In the gap between, let $z = t_n - \ell_n/2$ be the offset from
 # the middle. There $\varphi_n(t_n) = \ell_n/2 + s_n z$, so
 #
-# $$\frac{\mathrm{d}z}{\mathrm{d}\tau} = (s_n - 1)\, z, \qquad s_n - 1 = \frac{2r}{\ell_n - 2r} >
+# $$\frac{\mathrm{d}z}{\mathrm{d}T} = (s_n - 1)\, z, \qquad s_n - 1 = \frac{2r}{\ell_n - 2r} >
 # 0 .$$
 #
 # Unless $z = 0$, which has probability zero, the offset grows until $t_n$ is in the flat part on
@@ -496,13 +496,13 @@ dc.runtime.report(
 # ```
 #
 # ```{prf:proof}
-# Let $w = \sigma'/\sigma$. A step takes a coordinate $t$ to
-# $t' = \varphi(t) + w\,(t - \varphi(t))$. If $\varphi(t)$ is the point $x_i$, then
-# $t' - x_i = w\,(t - x_i)$: within $r(\sigma)$ of the point becomes within
-# $w\,r(\sigma) \le r(\sigma')$, and beyond the outermost points a coordinate stays beyond or comes
+# Let $q = \sigma'/\sigma$. A step takes a coordinate $t$ to
+# $t' = \varphi(t) + q\,(t - \varphi(t))$. If $\varphi(t)$ is the point $x_i$, then
+# $t' - x_i = q\,(t - x_i)$: within $r(\sigma)$ of the point becomes within
+# $q\,r(\sigma) \le r(\sigma')$, and beyond the outermost points a coordinate stays beyond or comes
 # that near. So what is in a flat part stays in it, and the last step, $t' = \varphi(t)$, puts
 # it on the point. In the gap, $\varphi$ multiplies the offset by $s$, so the step multiplies it by
-# $s + w\,(1 - s)$. A coordinate is in the gap at the end if and only if it never left it.
+# $s + q\,(1 - s)$. A coordinate is in the gap at the end if and only if it never left it.
 # ```
 #
 # ```{prf:corollary} The schedule decides
@@ -521,12 +521,12 @@ dc.runtime.report(
 #
 # ```{prf:proof}
 # *1.* By the proof of {prf:ref}`thm-relu-vertices` the offset grows to
-# $z\, e^{(s-1)\tau}$ with $s - 1 = 2r/(\ell - 2r)$; the coordinate is decided once that is
+# $z\, e^{(s-1)T}$ with $s - 1 = 2r/(\ell - 2r)$; the coordinate is decided once that is
 # $\ell/2 - r$.
 #
 # *2.* At the edge of the gap the offset is $\ell/2 - r$ and $\varphi$ makes it $\ell/2$. So the
-# step takes it to $(1 - w)\frac\ell2 + w(\frac\ell2 - r) = \frac\ell2 - wr$, the edge of the new gap, as
-# $r(\sigma') = wr$. The step is linear in the gap: the ratio of $z$ to $\frac\ell2 - r$ does not
+# step takes it to $(1 - q)\frac\ell2 + q(\frac\ell2 - r) = \frac\ell2 - qr$, the edge of the new gap, as
+# $r(\sigma') = qr$. The step is linear in the gap: the ratio of $z$ to $\frac\ell2 - r$ does not
 # change. The last step multiplies by $s$, which makes it the same share of $\frac\ell2$. One step
 # from $\sigma_0$ does just that.
 # ```
@@ -698,6 +698,7 @@ def compare_at_a_corner(radius, d=6):
         "same": (near & (which == right_one)).double().mean().item(),
         "made": (near & sums[which]).double().mean().item(),
         "law": sums[right_one].double().mean().item(),
+        "all three": (near & (which == 7)).double().mean().item(),  # the last vertex
     }
 
 
@@ -730,6 +731,7 @@ dc.runtime.report(
     relu_box_same=f"{100 * wide['same']:.0f} %",
     relu_box_sums=f"{100 * wide['made']:.0f} %",
     relu_box_law=f"{100 * wide['law']:.0f} %",
+    relu_box_triple=f"{100 * wide['all three']:.1f} %",
     relu_narrow_sums=f"{100 * narrow['made']:.0f} %",
     relu_narrow_law=f"{100 * narrow['law']:.0f} %",
 )
@@ -740,7 +742,8 @@ dc.runtime.report(
 # {glue:text}`relu_least_cost`. At the corner with radius 0.5 {glue:text}`relu_box_near` of its
 # samples end within a quarter of an edge of a vertex, {glue:text}`relu_box_same` at the closed
 # form's vertex for the same noise; {glue:text}`relu_box_sums` are sums, where the closed form makes
-# {glue:text}`relu_box_law`.
+# {glue:text}`relu_box_law`. What it misses is the sum of all three points: it makes
+# {glue:text}`relu_box_triple` of the samples, where the law says one in eight.
 #
 # With radius 0.4 the same training makes {glue:text}`relu_narrow_sums` sums instead of
 # {glue:text}`relu_narrow_law`. So virtual points exist in trained networks, but fewer than the least
