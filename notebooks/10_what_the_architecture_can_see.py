@@ -426,12 +426,12 @@ dc.runtime.report(unify_brute_gap=power_of_ten(max(brute_gap.values())))
 # | affine | $\mu$, $\Sigma$ | $\mathcal N(\mu, \Sigma)$ | Gaussians | {doc}`04 <04_linear>` |
 # | convolution, full kernel | grey, power spectrum | stationary Gaussian texture | stationary Gaussians | {doc}`05 <05_convolutional>` |
 # | convolution, $k\times k$ | autocovariance up to shifts of $k-1$ | stationary Gaussian, distorted spectrum | white noise | {doc}`05 <05_convolutional>` |
-# | polynomial of degree $p$ | moments of order $\le 2p$ | polynomial push-forward of noise | Gaussians only | {doc}`06 <06_polynomial>` |
-# | linear bottleneck, rank $k$ | $\mu$, $k$ eigenpairs of $\Sigma$ | $\mathcal N(\mu, U_k\Lambda_kU_k^\top)$ | Gaussians on a $k$-plane | {doc}`07 <07_bottleneck>` |
-# | fixed code $Wy$, free decoder | law of $(Wx, \mathbb E[x\mid Wx])$ | $\mathbb E[x\mid Wx]$ | targets that $Wx$ determines | {doc}`07 <07_bottleneck>` |
-# | pixel by pixel | each pixel's law | independent pixels | products | {doc}`08 <08_factorised_and_equivariant>` |
-# | blocks | each block's law | independent blocks: chimeras | products of blocks | {doc}`08 <08_factorised_and_equivariant>` |
-# | equivariant | the orbit of the target | all shifted training points, uniformly | invariant targets | {doc}`08 <08_factorised_and_equivariant>` |
+# | polynomial of degree $p$ | moments of order $\le 2p$ | polynomial push-forward of noise | Gaussians only | chapter 6 |
+# | linear bottleneck, rank $k$ | $\mu$, $k$ eigenpairs of $\Sigma$ | $\mathcal N(\mu, U_k\Lambda_kU_k^\top)$ | Gaussians on a $k$-plane | chapter 7 |
+# | fixed code $Wy$, free decoder | law of $(Wx, \mathbb E[x\mid Wx])$ | $\mathbb E[x\mid Wx]$ | targets that $Wx$ determines | chapter 7 |
+# | pixel by pixel | each pixel's law | independent pixels | products | chapter 8 |
+# | blocks | each block's law | independent blocks: chimeras | products of blocks | chapter 8 |
+# | equivariant | the orbit of the target | all shifted training points, uniformly | invariant targets | chapter 8 |
 #
 # "Generates" is the limit of many steps from infinite noise; the chapters give finite schedules.
 # Read the second column as a list of *blind spots*: whatever is not in it can be changed without
@@ -670,7 +670,7 @@ image_table, images = {}, {}
 for name, (fit, twin, richer) in pairs.items():
     made = [dc.sampling.ddim(fit(x), image_noise, levels) for x in (digits, twin)]
     control = [dc.sampling.ddim(richer(x), image_noise, levels) for x in (digits, twin)]
-    images[name] = (twin[:6], made)
+    images[name] = (twin[torch.linspace(0, 0.45 * len(twin), 4).long()], made)
     image_table[name] = apart(*made), apart(*control)
     print(f"{name:12} same samples to {apart(*made):.1e}; one step richer: {apart(*control):.2g}")
 assert max(gap for gap, _ in image_table.values()) < 1e-5
@@ -678,13 +678,14 @@ assert min(gap for _, gap in image_table.values()) > 0.3
 
 # %% mystnb={"image": {"alt": "Six rows of images, four groups of four images each. First group: the same four digits. Second group: the twin data sets, plain patterns, textures, noise, recombined and shifted digits. Third and fourth group: generated samples, equal image by image in each row."}, "figure": {"caption": "A row for each architecture. From left: four images of the digits; four of a data set that this architecture cannot tell from them; samples generated from the digits; samples generated from the twin with the same noise. The last two groups agree image by image.", "name": "fig-unify-images"}} tags=["hide-input"]
 fig, axes = plt.subplots(6, 4, figsize=(8.6, 4.0))
+fig.get_layout_engine().set(wspace=0.05)
 titles = ("digits", "twin", "from digits", "from the twin")
-for line, (name, (twin, made)) in zip(axes, images.items(), strict=True):
-    for ax, group, title in zip(line, (digits, twin, *made), titles, strict=True):
+for row, (name, (twin, made)) in enumerate(images.items()):
+    for ax, group, title in zip(axes[row], (digits, twin, *made), titles, strict=True):
         dc.style.image_grid(group[:4].numpy(), columns=4, ax=ax)
-        if line is axes[0]:
-            ax.set_title(title)
-    line[0].text(-2, 4, name, ha="right", va="center", fontsize=9.5)
+        if row == 0:
+            ax.set_title(title, fontsize=9.5)
+    axes[row, 0].text(-2, 4, name, ha="right", va="center", fontsize=9.5)
 plt.show()
 
 # %% tags=["remove-input"]
