@@ -2,7 +2,9 @@
 
 from .affine import Affine, affine_law
 from .bayes import Bayes
+from .bottleneck import Codebook, LinearBottleneck
 from .convolutional import Convolutional
+from .encoder import EncoderBottleneck
 from .equivariant import Equivariant
 from .factorised import Blockwise, Pixelwise
 from .polynomial import Polynomial
@@ -12,8 +14,11 @@ __all__ = [
     "Affine",
     "Bayes",
     "Blockwise",
+    "Codebook",
     "Convolutional",
+    "EncoderBottleneck",
     "Equivariant",
+    "LinearBottleneck",
     "Pixelwise",
     "Polynomial",
     "ShallowReLU",
