@@ -37,6 +37,19 @@ from .chapter_05 import (
     check_window_kernel,
     check_window_power,
 )
+from .chapter_06 import (
+    check_affine_up_to,
+    check_noisy_moments,
+    check_normal_equations,
+    check_square_density,
+)
+from .chapter_07 import (
+    check_best_rank,
+    check_coded_atoms,
+    check_conditional_mean,
+    check_rare_share,
+    check_rescaled_encoder,
+)
 from .chapter_10 import (
     check_column_twin,
     check_equal_sums,
@@ -52,9 +65,13 @@ from .chapter_16 import (
 )
 
 __all__ = [
+    "check_affine_up_to",
+    "check_best_rank",
     "check_biasless_law",
+    "check_coded_atoms",
     "check_colour",
     "check_column_twin",
+    "check_conditional_mean",
     "check_count_copies",
     "check_decision_time",
     "check_end_point",
@@ -66,13 +83,18 @@ __all__ = [
     "check_line_denoiser",
     "check_merge_batches",
     "check_mix",
+    "check_noisy_moments",
+    "check_normal_equations",
     "check_project",
+    "check_rare_share",
+    "check_rescaled_encoder",
     "check_ridge_variance",
     "check_score",
     "check_share_of_copies",
     "check_softmax_denoiser",
     "check_spectrum_twin",
     "check_split",
+    "check_square_density",
     "check_start_from",
     "check_step_as_average",
     "check_step_factor",
