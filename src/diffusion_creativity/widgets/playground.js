@@ -121,6 +121,7 @@ function render({ model, el }) {
       if (fits && !option) ui.arch.append(h("option", { value: name }, a.label));
       if (!fits && option) option.remove();
     }
+    ui.root.setAttribute("aria-busy", "true");
     const order = Object.keys(ARCHITECTURES);
     ui.arch.append(...[...ui.arch.options].sort((a, b) => order.indexOf(a.value) - order.indexOf(b.value)));
   }
@@ -141,8 +142,8 @@ function render({ model, el }) {
     for (let before = performance.now(), until = before + limit; !run.finished && before < until; ) {
       run.work(scene.rows);
       const now = performance.now(), took = now - before;
-      if (took < 1) scene.rows = Math.min(run.n, 2 * scene.rows);
-      else if (took > 4) scene.rows = Math.max(1, scene.rows >> 1);
+      if (took < 0.6) scene.rows = Math.min(run.n, 2 * scene.rows);
+      else if (took > 2) scene.rows = Math.max(1, scene.rows >> 1);
       before = now;
     }
   }
@@ -150,7 +151,7 @@ function render({ model, el }) {
   function draw(now) {
     frame = 0;
     if (playing) advance(now);
-    compute(playing ? 9 : 24);
+    compute(playing ? 7 : 24);
     const { y, sigma, p } = samplesNow(), { problem, reach, run } = scene, there = run.done >= wanted();
     if (!colours) colours = coloursOf(ui.root);
     if (scene.fresh) {
@@ -158,7 +159,7 @@ function render({ model, el }) {
       drawLaw(ui.panels.law.canvas, scene.law, problem, reach, colours);
       scene.fresh = false;
     }
-    if (there || playing || !still.matches) drawSamples(ui.panels.samples.canvas, y, sigma, problem, reach, colours);
+    if (there || playing || !still.matches) drawSamples(ui.panels.samples.canvas, y, sigma, problem, scene.law, reach, colours);
     ui.root.drawn = (ui.root.drawn || 0) + 1;
     show(sigma, p);
     if (!run.finished || playing) schedule();
@@ -196,7 +197,7 @@ function render({ model, el }) {
     } else ui.parameter.node.remove();
     ui.steps.show(STEPS.indexOf(state.steps), String(state.steps), 0, STEPS.length - 1);
     ui.time.show(state.at, text, 0, TICKS);
-    ui.panels.data.title.textContent = `Target: ${scene.spot.label.toLowerCase()}`;
+    ui.panels.data.title.textContent = `Target: ${scene.spot.label}`;
     ui.panels.law.title.textContent = scene.law.sampled ? "Law (shares: by sampling)" : "Predicted law";
     ui.panels.samples.title.textContent = `Samples, σ = ${text}`;
     ui.panels.law.note.textContent = scene.architecture.law(problem);
@@ -213,6 +214,7 @@ function render({ model, el }) {
       const text = scene.architecture.words(scene.problem);
       if (ui.caption.textContent !== text) ui.caption.textContent = text;
       ui.numbers.replaceChildren(...(scene.facts || []).flatMap(([name, value]) => [h("div", {}, h("dt", {}, name), h("dd", {}, value))]));
+      ui.root.setAttribute("aria-busy", String(!scene.facts));
     }, ui.caption.textContent ? 120 : 0);
   }
 
@@ -293,7 +295,7 @@ function render({ model, el }) {
 
 // A state whose names exist and fit together; a parameter of null becomes the architecture's own start.
 function sane(state, targets, fallback = "affine") {
-  const target = state.target in targets ? state.target : "ring", { kind, make, shape } = targets[target];
+  const target = Object.hasOwn(targets, state.target) ? state.target : "ring", { kind, make, shape } = targets[target];
   const fits = (name) => Object.hasOwn(ARCHITECTURES, name) && ARCHITECTURES[name].kinds.includes(kind);
   const arch = [state.arch, fallback, "affine"].find(fits), { parameter } = ARCHITECTURES[arch];
   if (!parameter) return { ...state, target, arch, p: 1 };

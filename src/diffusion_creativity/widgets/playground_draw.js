@@ -52,13 +52,14 @@ function dots({ c, w, h }, x, half, colour, radius, alpha) {
   c.globalAlpha = 1;
 }
 
-// Larger dots, area by share.
+// Larger dots, larger with their share.
 function weightedDots(area, { x, w, n }, half, colour) {
   const unit = area.w / (2 * half), most = Math.max(...w);
   area.c.fillStyle = colour;
   for (let i = 0; i < n; i++) {
+    if (!w[i]) continue;
     area.c.beginPath();
-    area.c.arc(area.w / 2 + x[2 * i] * unit, area.h / 2 - x[2 * i + 1] * unit, 3 + 6 * Math.sqrt(w[i] / most), 0, 6.2832);
+    area.c.arc(area.w / 2 + x[2 * i] * unit, area.h / 2 - x[2 * i + 1] * unit, 2 + 6 * Math.sqrt(w[i] / most), 0, 6.2832);
     area.c.fill();
   }
 }
@@ -193,7 +194,7 @@ function drawLaw(canvas, law, problem, reach, colours) {
     onLine(area, bins, reach, colour, colours);
   } else if (law.kind === "gaussian") gaussianInPlane(area, law, reach, colour);
   else if (law.bins) heat(area, law.bins[0], law.bins[1], colour);
-  else if (law.data.n <= 60) weightedDots(area, law.data, reach, colour);
+  else if (law.sampled) weightedDots(area, { ...law.data, w: law.data.w.map(() => 1) }, reach, colour);
   else dots(area, law.data.x, reach, colour, 1.6, law.data.n > 2000 ? 0.5 : 0.75);
 }
 
@@ -218,11 +219,15 @@ function drawsOf(law, { data }) {
 }
 
 // Samples on their way: y of all samples at noise level sigma, the data faintly behind them.
-function drawSamples(canvas, y, sigma, problem, reach, colours) {
+function drawSamples(canvas, y, sigma, problem, law, reach, colours) {
   const area = pen(canvas, colours), { data, kind } = problem, half = windowAt(reach, sigma);
   if (kind === "plane") {
     dots(area, data.x, half, colours.soft, 1, 0.3);
-    dots(area, y, half, colours.generated, 1.7, 0.85);
+    if (sigma === 0 && law.sampled) { // many samples on few places
+      const w = new Float64Array(law.data.n);
+      for (let i = 0; i < y.length / 2; i++) w[nearestRow(law.data.x, 2, y, i)]++;
+      weightedDots(area, { ...law.data, w }, half, colours.generated);
+    } else dots(area, y, half, colours.generated, 1.7, 0.85);
   } else if (kind === "line") {
     const bins = counted(y, new Float64Array(y.length).fill(1 / y.length), half, WIDE_BINS);
     onLine(area, bins, half, colours.generated, colours);

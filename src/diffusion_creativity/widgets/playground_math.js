@@ -115,7 +115,7 @@ function bayesDenoiser({ x, n, d, w }) {
     const c = 1 / (2 * sigma * sigma);
     return (y, out, from, to) => {
       for (let i = from; i < to; i++) {
-        const least = measure(x, d, y, i, distance);
+        const least = measure(x, d, y, i, distance, 40 / c);
         let total = 0;
         sum.fill(0);
         for (let k = 0; k < n; k++) {
@@ -131,16 +131,20 @@ function bayesDenoiser({ x, n, d, w }) {
   };
 }
 
-// Squared distances from row i of y to all points, into `distance`; returns the least.
-function squares(x, d, y, i, distance) {
+// Squared distances from row i of y to all points, into `distance`; returns the least. A point is
+// given up (Infinity) as soon as it is farther than the nearest so far by more than `slack`.
+function squares(x, d, y, i, distance, slack) {
   let least = Infinity;
-  for (let k = 0, at = 0; k < distance.length; k++) {
+  for (let k = 0; k < distance.length; k++) {
     let r = 0;
-    for (let a = 0; a < d; a++, at++) {
-      const gap = y[i * d + a] - x[at];
-      r += gap * gap;
+    for (let a = 0; a < d && r <= least + slack; ) {
+      const stop = Math.min(d, a + 16);
+      for (; a < stop; a++) {
+        const gap = y[i * d + a] - x[k * d + a];
+        r += gap * gap;
+      }
     }
-    distance[k] = r;
+    distance[k] = r <= least + slack ? r : Infinity;
     if (r < least) least = r;
   }
   return least;
