@@ -12,7 +12,7 @@ from torch import Tensor
 from .._matmul import float32_matmul
 from .._points import LARGEST, slices
 
-FELT = 4e-3  # bound on the error of a logit from which it could be felt
+FELT = 1e-3  # bound on the error of a logit from which it could be felt
 TILE = 1 << 20  # scores of one tile
 WIDTH = 64  # atoms of a factor that a tile holds, where there are many queries
 

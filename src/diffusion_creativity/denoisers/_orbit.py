@@ -85,6 +85,8 @@ def streamed(shifts: Shifts, y: Tensor, sigma: Tensor, dtype: torch.dtype, tilt=
         tops = scores.amax(2, keepdim=True)
         top = torch.maximum(best, tops.amax(1, keepdim=True))
         seen = (((tops - top) * precision).amax((0, 2)) > floor).nonzero()[:, 0]
+        if len(seen) == 0:
+            continue  # an FFT of no images is an error
         if len(seen) < 0.8 * len(spectrum):  # most images are out of every query's sight
             scores, spectrum = scores[:, seen], spectrum[seen]
         mass = scores.sub_(top).mul_(precision).clamp_(min=-80.0).exp_()

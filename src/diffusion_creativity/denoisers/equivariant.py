@@ -65,7 +65,8 @@ class Equivariant:
         r"""Return E[x|y], like y, for noisy y (n, \*shape) and sigma >= 0, one or one each."""
         dtype = y.dtype if isinstance(y, Tensor) and y.is_floating_point() else torch.float32
         noisy = _validate.noisy(y, self.shape, self.x.device)
-        sigma = _validate.noise_level(sigma, len(noisy), noisy).expand(len(noisy))
+        like = noisy.new_empty(0, dtype=torch.float64)  # float32 would round 0.1 visibly
+        sigma = _validate.noise_level(sigma, len(noisy), like).expand(len(noisy))
         x_hat = self._mean.apply(noisy.flatten(1), sigma, self._target)
         return x_hat.reshape(y.shape).to(dtype)
 

@@ -28,7 +28,8 @@ class _Factorised:
         r"""Return E[part | the same part of y] for each part, like y; y is (n, \*shape)."""
         dtype = y.dtype if isinstance(y, Tensor) and y.is_floating_point() else torch.float32
         noisy = _validate.noisy(y, self.shape, self.places.device)
-        sigma = _validate.noise_level(sigma, len(noisy), noisy).expand(len(noisy))
+        like = noisy.new_empty(0, dtype=torch.float64)  # float32 would round 0.1 visibly
+        sigma = _validate.noise_level(sigma, len(noisy), like).expand(len(noisy))
         parts = noisy.flatten(1)[:, self.places].movedim(0, 1)  # (B, n, p)
         x_hat = self._denoise(parts, sigma).movedim(0, 1).flatten(1)
         return x_hat[:, self._back].reshape(y.shape).to(dtype)
