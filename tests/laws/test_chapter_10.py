@@ -193,6 +193,37 @@ def test_cor_unify_rows(row):
     assert gap(richer) > 0.3
 
 
+def test_windows_see_windows():
+    """Rotations of two De Bruijn cycles: every 3-window alike at each place, 4-windows not."""
+    cycles = [[0, 0, 0, 1, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1, 0, 1]]
+    a, b = (
+        torch.from_numpy(np.stack([np.roll(c, k) for k in range(8)])).double() * 2 - 1
+        for c in cycles
+    )
+    noise = dc.sampling.initial_noise(20, (8,), seed=21).double()
+
+    def local(x, left, right):
+        """E[x_i | y on places i - left … i + right], circular."""
+
+        def cut(v):
+            return torch.stack([v.roll(k, -1) for k in range(-right, left + 1)], -1)
+
+        def denoise(y, sigma):
+            distance = (cut(y)[:, None] - cut(x)[None]).square().sum(-1)  # (n, N, 8)
+            weights = torch.softmax(-distance / (2 * sigma**2), 1)
+            return (weights * x[None]).sum(1)
+
+        return denoise
+
+    def gap(left, right):
+        made = [dc.sampling.ddim(local(x, left, right), noise, SIGMAS) for x in (a, b)]
+        return apart(*made)
+
+    assert gap(1, 1) < SAME
+    assert gap(2, 0) < SAME
+    assert gap(2, 1) > 0.3
+
+
 def test_all_functions_see_everything():
     """The last row: targets that share 27 moments have other denoisers at every level."""
     a, b = (Bayes.fit(x) for x in pair(6))
