@@ -137,7 +137,7 @@ Explorer.precomputed(
     {
         "power": Panel("Power", "frequency, cycles per pixel", "power", ylog=True),
         "lags": Panel("Correlation", "distance in pixels", "correlation", ylim=(-1, 1.05)),
-        "ring": Panel("One sample, same noise (black: full kernel)", "pixel", "value"),
+        "ring": Panel("One sample (black: k = 64)", "pixel", "value"),
     },
     title="A small kernel hears the wrong notes",
 )
@@ -290,7 +290,7 @@ assert worst_excess < 1e-9
 # single weight $e$ (leave the pixel alone), at large $\sigma$ it is $Te/\sigma^2$, the
 # autocovariance itself, very small.
 
-# %% mystnb={"image": {"alt": "Four seven by seven kernels in grey. At the lowest noise a single bright pixel in the centre; with growing noise a bright spot that widens and gets darker sides, ending as a broad blob with dark corners."}, "figure": {"caption": "The best 7×7 kernel for digits at four noise levels, each scaled to its own largest weight (white: positive, black: negative).", "name": "fig-conv-kernels"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four seven by seven kernels in grey. At the lowest noise a single bright pixel in the centre; with growing noise a spot that widens, more up and down than sideways; at the largest an upright blob between dark columns."}, "figure": {"caption": "The best 7×7 kernel for digits at four noise levels, each scaled to its own largest weight (white: positive, black: negative).", "name": "fig-conv-kernels"}} tags=["hide-input"]
 K7 = Convolutional.fit(digits, kernel_size=7)
 fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.1))
 for ax, sigma in zip(axes, (0.05, 0.3, 1.0, 5.0), strict=True):
@@ -388,7 +388,6 @@ conv_laws["3×3"].agreement(conv_made["3×3"], alpha=LEVEL)
 dc.runtime.report(
     conv_n=f"{n:,}",
     conv_p_own=f"{min(conv_p[name, name] for name in denoisers):.2f}",
-    conv_p_other=f"{max(p for (a, b), p in conv_p.items() if a != b):.0e}".replace("e-0", "e-"),
 )
 
 # %% [markdown]
@@ -619,7 +618,7 @@ for name, values in entropy.items():
 #
 # ### The same on digits
 
-# %% mystnb={"image": {"alt": "Left: four heat maps of the logarithm of the power of digits over the two-dimensional frequencies: the data with a cross-like bright centre, and smoother versions for windows of three, five and seven. Right: power of windows over that of the data, for each frequency, scattered around one, from about a third to three for the smallest window."}, "figure": {"caption": "Digits. Left: logarithm of the power, right and generated (limit of many steps), zero frequency in the middle. Right: generated over right power, one dot per frequency.", "name": "fig-conv-digit-power"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: four heat maps of the logarithm of the power of digits over the two-dimensional frequencies: the data with two bright spots left and right of the middle; for windows of three and five one smooth blob instead, with seven two spots again, less sharp. Right: power of windows over that of the data, for each frequency, scattered around one from a third to twelve."}, "figure": {"caption": "Digits. Left: logarithm of the power, right and generated (limit of many steps), zero frequency in the middle. Right: generated over right power, one dot per frequency.", "name": "fig-conv-digit-power"}} tags=["hide-input"]
 small = {k: Convolutional.fit(digits, kernel_size=k).spectrum() for k in (3, 5, 7)}
 right_power = FULL.spectrum()
 fig, axes = plt.subplots(1, 5, figsize=(7.2, 2.3), width_ratios=[1, 1, 1, 1, 1.7])
@@ -682,13 +681,14 @@ dc.runtime.report(
 # $C(-\delta) = C(\delta)$.
 # ```
 #
-# We make a pair of *twins* for $k = 5$: slow waves on the ring, and the same power plus a ripple
-# whose Fourier series begins at distance 5.
+# We make a pair of *twins* for $k = 5$: a smooth power on the ring, plus and minus a ripple whose
+# Fourier series begins at distance 5.
 
-# %% mystnb={"image": {"alt": "Left: two spectra, one smooth, one with a strong ripple. Middle: their correlations are equal up to distance four, then differ. Right: what the window of five generates for both, one and the same curve, and what the full kernel generates."}, "figure": {"caption": "Twins for k = 5. Left: two powers. Middle: their correlations agree up to distance 4. Right: from the same noise the window of 5 generates the same curve for both (orange, dashes over line); the full kernel does not (black and grey).", "name": "fig-conv-twins"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: two falling spectra with opposite ripples. Middle: their correlations are equal up to distance four, then differ. Right: what the window of five generates for both, one and the same curve, and what the full kernel generates."}, "figure": {"caption": "Twins for k = 5. Left: two powers. Middle: their correlations agree up to distance 4. Right: from the same noise the window of 5 generates the same curve for both (orange, dashes over line); the full kernel does not (black and grey).", "name": "fig-conv-twins"}} tags=["hide-input"]
+flat = normalised(1 / (0.2 + cycles.abs()))
 ripple = sum(torch.cos(2 * torch.pi * cycles * lag) / lag for lag in (5, 6, 7, 9))
-ripple = ripple * 0.9 * slow.min() / ripple.abs().max()
-twins = [slow + ripple, slow - ripple]
+ripple = ripple * 0.9 / (ripple.abs() / flat).max()
+twins = [flat + ripple, flat - ripple]
 twin_samples = {}
 for k in (5, None):
     for j, power in enumerate(twins):
@@ -822,10 +822,14 @@ pad_match = {
     name: [map_match(found, true) for found, true in zip(pair, true_maps, strict=True)]
     for name, pair in pad_maps.items()
 }
+pad_depth = {name: (pair[0].std() / true_maps[0].std()).item() for name, pair in pad_maps.items()}
 for name, (means, variances) in pad_match.items():
-    print(f"{name:13s} match of the mean {means:6.3f}, of the variance {variances:6.3f}")
+    print(
+        f"{name:13s} match of the mean {means:6.3f} (depth {pad_depth[name]:5.1%}), "
+        f"of the variance {variances:6.3f}"
+    )
 
-# %% mystnb={"image": {"alt": "Two rows of five maps, mean above and standard deviation below. Training digits: a dark frame and a bright centre. Circular: flat. Zero padding with a kernel of three: a change at the border only. With five and with the full kernel a frame and a brighter inside appear, but hardly the digits' shape."}, "figure": {"caption": "Mean (top) and standard deviation (bottom) of each pixel: of the digits, and of the exact laws of four shared kernels in 18 steps.", "name": "fig-conv-padding"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two rows of five maps, mean above and standard deviation below. Training digits: a dark frame and a bright centre. Circular: flat. Zero padding with kernels of three and five: nearly flat, with a change along the border. With the full kernel the mean shows a faint bright centre like the digits', and the standard deviation is larger at the border than inside."}, "figure": {"caption": "Mean (top) and standard deviation (bottom) of each pixel: of the digits, and of the exact laws of four shared kernels in 18 steps.", "name": "fig-conv-padding"}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 5, figsize=(7.2, 3.2))
 columns = {"digits": true_maps} | pad_maps
 for column, (name, (means, variances)) in enumerate(columns.items()):
@@ -839,7 +843,7 @@ axes[0, 0].set_ylabel("mean")
 axes[1, 0].set_ylabel("std. deviation")
 plt.show()
 
-# %% mystnb={"image": {"alt": "Four grids of generated images: circular textures that fill the frame; zero padding with three by three, five by five and full kernels, with textures that darken towards the border."}, "figure": {"caption": "Generated from the same noise: without a border (circular) and with zeros around the image.", "name": "fig-conv-padded-samples"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four grids of generated images: circular textures that fill the frame; zero padding with three by three, five by five and full kernels, hard to tell from them by eye."}, "figure": {"caption": "Generated from the same noise: without a border (circular) and with zeros around the image.", "name": "fig-conv-padded-samples"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 4, figsize=(7.2, 2.2))
 for ax, (name, denoise) in zip(axes, ({"circular": FULL} | padded).items(), strict=True):
     dc.style.image_grid(denoise.generate(shown, many), columns=5, ax=ax, title=name)
@@ -862,22 +866,29 @@ control
 # %% tags=["remove-input"]
 dc.runtime.report(
     conv_pad_p=f"{min(pad_p.values()):.2f}",
-    conv_pad_mean_3=f"{pad_match['zeros, 3×3'][0]:.2f}",
+    conv_pad_mean_3=f"{pad_match['zeros, 3×3'][0]:.2f}".replace("-", "−"),
     conv_pad_mean_full=f"{pad_match['zeros, full'][0]:.2f}",
+    conv_pad_depth_full=f"{100 * pad_depth['zeros, full']:.0f} %",
     conv_pad_var_3=f"{pad_match['zeros, 3×3'][1]:.2f}",
-    conv_pad_var_full=f"{pad_match['zeros, full'][1]:.2f}",
+    conv_pad_var_full=f"{pad_match['zeros, full'][1]:.2f}".replace("-", "−"),
 )
 
 # %% [markdown]
 # The report shows the control: samples with zeros around them against the law of the *same* window
 # without. Against their own laws all three agree (smallest p {glue:text}`conv_pad_p`).
 #
-# The maps of the laws and of the digits match, as a correlation over the pixels, to
-# {glue:text}`conv_pad_mean_3` (mean) and {glue:text}`conv_pad_var_3` (variance) for 3×3, and to
-# {glue:text}`conv_pad_mean_full` and {glue:text}`conv_pad_var_full` for the largest kernel; for
-# circular convolutions the match is zero.
-# So a little knowledge of the frame leaks in. That convolutional networks read position from their
-# zeros was found by experiment {cite:p}`islam2020position`; here it can be computed.
+# How well do the maps of a law and of the digits match, as a correlation over the pixels? For a
+# circular convolution not at all. With 3×3 the variance does a little
+# ({glue:text}`conv_pad_var_3`), the mean not ({glue:text}`conv_pad_mean_3`): all that this kernel
+# finds out is how near the border is, and it can use that for few things at once. The largest kernel
+# always reaches over the border, whichever pixel it works on. It draws the mean image with the right
+# shape (match {glue:text}`conv_pad_mean_full`), though with {glue:text}`conv_pad_depth_full` of
+# its depth only, and pays for it: its variance is largest where digits have the least (match
+# {glue:text}`conv_pad_var_full`).
+#
+# So knowledge of the frame leaks in, but it is squeezed through weights that all pixels share. That
+# convolutional networks read position from their zeros was found by experiment
+# {cite:p}`islam2020position`; here it can be computed.
 #
 # (sec-conv-deviations)=
 # ## What bends the law
@@ -1003,14 +1014,14 @@ best_k = {N: min([*SIZES, RING], key=lambda k, N=N: learnt[N, k if k < RING else
           for N in amounts}  # fmt: skip
 
 # %% mystnb={"image": {"alt": "Error of the log power against kernel size, for one, four, sixteen and sixty-four training images and for infinitely many. With infinitely many images the error falls to zero at the full kernel. With one image the error is smallest for kernels of a few pixels and rises to above one for the full kernel."}, "figure": {"caption": "Slow waves: root mean square error of the logarithm of the generated power against kernel size, when the denoiser is fitted to N images. Few images are better served by a smaller kernel.", "name": "fig-conv-few"}} tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(6.6, 3.1))
+fig, ax = plt.subplots(figsize=(6.6, 3.6))
 size_axis = [*SIZES, RING]
 for N, colour in zip(amounts, ("warning", "generated", "denoiser", "noise"), strict=True):
     curve = [learnt[N, k] for k in [*SIZES, None]]
     ax.plot(size_axis, curve, "o-", color=COLORS[colour])
-    ax.text(66, curve[-1], f"N = {N}", color=COLORS[colour], va="center")
+    ax.text(66, curve[-1], f"N = {N}", color=COLORS[colour], va="center", fontsize=9)
 ax.plot(size_axis, ideal_error, color=COLORS["law"])
-ax.text(66, 0.0, "N = ∞", color=COLORS["law"], va="center")
+ax.text(66, -0.02, "N = ∞", color=COLORS["law"], va="center", fontsize=9)
 ax.set(
     xlabel="kernel size k (64: full)", ylabel="error of log power", xlim=(0, 76), ylim=(-0.05, None)
 )
