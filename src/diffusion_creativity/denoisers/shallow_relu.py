@@ -1,7 +1,7 @@
 """The denoiser of the shallow ReLU network of least norm that maps noisy copies to their points.
 
 Derived in :prf:ref:`thm-relu-line` and :prf:ref:`thm-relu-box`; the law in
-:prf:ref:`thm-relu-vertices` and :prf:ref:`thm-relu-undecided`.
+:prf:ref:`thm-relu-vertices` and :prf:ref:`prop-relu-steps`.
 """
 
 import itertools
@@ -143,7 +143,7 @@ class ShallowReLU:
     def chances(self, sigmas: Tensor | Sequence[float]) -> tuple[Tensor, Tensor]:
         """Return where the coordinates of DDIM samples end: at each site, and in each gap between.
 
-        Shapes (k, m) and (k, m - 1), exact for the schedule (:prf:ref:`thm-relu-undecided`). The
+        Shapes (k, m) and (k, m - 1), exact for the schedule (:prf:ref:`prop-relu-steps`). The
         coordinates are independent.
         """
         levels = _validate.schedule(sigmas)
