@@ -87,8 +87,9 @@ ring_law = {
     for k in [*SIZES, None]
 }
 ring_noise = dc.sampling.initial_noise(1, (1, RING), seed=seed + 3)
-ring_steps = dc.noise.karras(200)
+ring_steps = dc.noise.karras(100)
 half = slice(1, RING // 2 + 1)
+ring_true = {name: ring_law[name, None].generate(ring_noise, ring_steps)[0, 0] for name in rings}
 
 
 def correlation(power):
@@ -101,7 +102,6 @@ def draw_ring(target, k):
     denoise = ring_law[target, k if k < RING else None]
     power, right = denoise.spectrum(), rings[target]
     made = denoise.generate(ring_noise, ring_steps)[0, 0]
-    true = ring_law[target, None].generate(ring_noise, ring_steps)[0, 0]
     wrong = (power[half].log() - right[half].log()).abs().exp().max().item()
     facts = (
         f"With k = {k} the power is wrong by a factor of up to {wrong:.3g}, and the variance of a "
@@ -119,7 +119,7 @@ def draw_ring(target, k):
             marks.vline(min(k, 24), label="edge of sight"),
         ],
         "ring": [
-            marks.line(place, true, color="data", opacity=0.5),
+            marks.line(place, ring_true[target], color="data", opacity=0.5),
             marks.line(place, made, color="generated"),
         ],
         "alt": f"Target: {target}. Three plots: power against frequency, correlation against "
@@ -422,8 +422,9 @@ plt.show()
 photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None].float()
 photo = torch.nn.functional.avg_pool2d(photo, 2) / 127.5 - 1  # (1, 3, 213, 320)
 generator = torch.Generator().manual_seed(seed + 2)
-tops = torch.randint(0, photo.shape[2] - 64, (400,), generator=generator).tolist()
-lefts = torch.randint(0, photo.shape[3] - 64, (400,), generator=generator).tolist()
+taken = (run.size(smoke=100, book=400),)
+tops = torch.randint(0, photo.shape[2] - 64, taken, generator=generator).tolist()
+lefts = torch.randint(0, photo.shape[3] - 64, taken, generator=generator).tolist()
 crops = torch.cat([photo[:, :, i : i + 64, j : j + 64] for i, j in zip(tops, lefts, strict=True)])
 
 photo_noise = dc.sampling.initial_noise(6, (3, 64, 64), seed=seed + 4)
