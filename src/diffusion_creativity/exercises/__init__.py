@@ -50,6 +50,12 @@ from .chapter_07 import (
     check_rare_share,
     check_rescaled_encoder,
 )
+from .chapter_08 import (
+    check_count_chimeras,
+    check_halves_denoiser,
+    check_shift_distance,
+    check_symmetrise,
+)
 from .chapter_10 import (
     check_column_twin,
     check_equal_sums,
@@ -72,11 +78,13 @@ __all__ = [
     "check_colour",
     "check_column_twin",
     "check_conditional_mean",
+    "check_count_chimeras",
     "check_count_copies",
     "check_decision_time",
     "check_end_point",
     "check_equal_sums",
     "check_finite_law",
+    "check_halves_denoiser",
     "check_heun_step",
     "check_inner_pixels",
     "check_least_cost",
@@ -91,6 +99,7 @@ __all__ = [
     "check_ridge_variance",
     "check_score",
     "check_share_of_copies",
+    "check_shift_distance",
     "check_softmax_denoiser",
     "check_spectrum_twin",
     "check_split",
@@ -98,6 +107,7 @@ __all__ = [
     "check_start_from",
     "check_step_as_average",
     "check_step_factor",
+    "check_symmetrise",
     "check_temperature",
     "check_twin",
     "check_two_points",
