@@ -55,16 +55,16 @@ function field(id, label, input, output = "") {
 
 function slider(id, label) {
   const input = h("input", { type: "range", min: 0, step: 1 }), output = h("output", { for: id, "aria-hidden": "true" });
-  const node = field(id, label, input, output);
+  const node = field(id, label, input, output), caption = node.querySelector("label");
   return {
     node, input,
     show(value, text, low, high, name = label) {
-      Object.assign(input, { min: low, max: high });
-      input.value = value;
+      if (+input.max !== high || +input.min !== low) Object.assign(input, { min: low, max: high });
+      if (+input.value !== value) input.value = value;
       input.style.setProperty("--dc-fill", `${high > low ? (100 * (value - low)) / (high - low) : 0}%`);
       input.setAttribute("aria-valuetext", text);
-      node.querySelector("label").textContent = name;
-      output.textContent = text;
+      if (caption.textContent !== name) caption.textContent = name;
+      if (output.textContent !== text) output.textContent = text;
     },
   };
 }
@@ -187,8 +187,14 @@ function render({ model, el }) {
 
   const level = (sigma) => (sigma === 0 ? "0" : sigma >= 9.95 ? sigma.toFixed(0) : sigma >= 0.995 ? sigma.toFixed(1) : sigma >= 0.0995 ? sigma.toFixed(2) : sigma.toFixed(3));
 
+  const set = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
   function show(sigma, p) {
     const { parameter } = scene.architecture, { problem } = scene, text = level(sigma);
+    ui.time.show(state.at, text, 0, TICKS);
+    set(ui.panels.samples.title, `Samples, σ = ${text}`);
+    set(ui.panels.samples.note, `step ${Math.floor(p)} of ${state.steps}, noise number ${state.seed}`);
+    if (playing) return; // while it plays, all else stays
     ui.target.value = state.target;
     ui.arch.value = state.arch;
     if (parameter) {
@@ -196,14 +202,10 @@ function render({ model, el }) {
       ui.parameter.show(state.p, String(state.p), parameter.low(problem), parameter.high(problem), parameter.label);
     } else ui.parameter.node.remove();
     ui.steps.show(STEPS.indexOf(state.steps), String(state.steps), 0, STEPS.length - 1);
-    ui.time.show(state.at, text, 0, TICKS);
-    ui.panels.data.title.textContent = `Target: ${scene.spot.label}`;
-    ui.panels.law.title.textContent = scene.law.sampled ? "Law (shares: by sampling)" : "Predicted law";
-    ui.panels.samples.title.textContent = `Samples, σ = ${text}`;
-    ui.panels.law.note.textContent = scene.architecture.law(problem);
-    ui.panels.data.note.textContent = few(problem.data.n, ...thing[problem.kind]);
-    ui.panels.samples.note.textContent = `step ${Math.floor(p)} of ${state.steps}, noise number ${state.seed}`;
-    if (playing) return; // while it plays, the description stays
+    set(ui.panels.data.title, `Target: ${scene.spot.label}`);
+    set(ui.panels.data.note, few(problem.data.n, ...thing[problem.kind]));
+    set(ui.panels.law.title, scene.law.sampled ? "Law (shares: by sampling)" : "Predicted law");
+    set(ui.panels.law.note, scene.architecture.law(problem));
     ui.picture.setAttribute("aria-label", `Three panels: the target, ${scene.spot.the}; the law of the ${scene.architecture.label.toLowerCase()} denoiser${parameter ? ` (${parameter.label} = ${state.p})` : ""}: ${scene.architecture.law(problem)}; and ${COUNT[problem.kind]} samples at noise level ${text}, after step ${Math.floor(p)} of ${state.steps}, slider at ${state.at} of ${TICKS}, noise number ${state.seed}.`);
   }
 

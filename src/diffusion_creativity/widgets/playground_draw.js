@@ -35,21 +35,36 @@ function pen(canvas, colours) {
   return { c, ...box };
 }
 
-// Points of the plane in the window [-half, half]², as one path.
-function dots({ c, w, h }, x, half, colour, radius, alpha) {
-  const unit = w / (2 * half), far = half * 1.02;
-  c.fillStyle = colour;
-  c.globalAlpha = alpha;
-  c.beginPath();
+// Points of the plane in the window [-half, half]², layer by layer, straight into pixels: where the
+// processor draws, this is many times as fast as paths. A layer is [x, colour, radius, opacity].
+function clouds({ c }, half, colours, layers) {
+  const { width, height } = c.canvas, sharp = c.getTransform().a, image = c.createImageData(width, height);
+  const [r, g, b] = rgbOf(colours.panel);
+  new Uint32Array(image.data.buffer).fill(((255 << 24) | (b << 16) | (g << 8) | r) >>> 0);
+  for (const [x, colour, radius, opacity] of layers) splat(image, x, half, rgbOf(colour), radius * sharp, opacity);
+  c.putImageData(image, 0, 0);
+  c.strokeRect(0.5, 0.5, width / sharp - 1, height / sharp - 1);
+}
+
+const rgbOf = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+
+// Round dots with soft edges, laid over what is there.
+function splat({ data, width, height }, x, half, [r, g, b], radius, opacity) {
+  const unit = width / (2 * half), reach = radius + 0.5;
   for (let i = 0; i < x.length; i += 2) {
-    const a = x[i], b = x[i + 1];
-    if (!(Math.abs(a) < far && Math.abs(b) < far)) continue;
-    const u = w / 2 + a * unit, v = h / 2 - b * unit;
-    c.moveTo(u + radius, v);
-    c.arc(u, v, radius, 0, 6.2832);
+    const u = width / 2 + x[i] * unit, v = height / 2 - x[i + 1] * unit;
+    if (!(u > -reach && u < width + reach && v > -reach && v < height + reach)) continue;
+    const right = Math.min(width - 1, Math.floor(u + reach)), low = Math.min(height - 1, Math.floor(v + reach));
+    for (let row = Math.max(0, Math.floor(v - reach)); row <= low; row++)
+      for (let column = Math.max(0, Math.floor(u - reach)); column <= right; column++) {
+        const far = reach - Math.sqrt((column + 0.5 - u) ** 2 + (row + 0.5 - v) ** 2);
+        if (far <= 0) continue;
+        const a = opacity * Math.min(1, far), at = 4 * (row * width + column);
+        data[at] += a * (r - data[at]);
+        data[at + 1] += a * (g - data[at + 1]);
+        data[at + 2] += a * (b - data[at + 2]);
+      }
   }
-  c.fill();
-  c.globalAlpha = 1;
 }
 
 // Larger dots, larger with their share.
@@ -68,7 +83,7 @@ function weightedDots(area, { x, w, n }, half, colour) {
 function heat({ c, w, h }, columns, rows, colour) {
   const tile = document.createElement("canvas"), n = columns.length;
   tile.width = tile.height = n;
-  const t = tile.getContext("2d"), image = t.createImageData(n, n), rgb = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+  const t = tile.getContext("2d"), image = t.createImageData(n, n), rgb = rgbOf(colour);
   const top = Math.max(...columns) * Math.max(...rows) || 1;
   for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) image.data.set([...rgb, 235 * Math.sqrt((columns[j] * rows[n - 1 - i]) / top)], 4 * (i * n + j));
   t.putImageData(image, 0, 0);
@@ -164,7 +179,7 @@ const SHOWN = 36; // images in a panel
 
 function drawData(canvas, problem, reach, colours) {
   const area = pen(canvas, colours), { data, kind } = problem;
-  if (kind === "plane") dots(area, data.x, reach, colours.data, 1.6, 0.75);
+  if (kind === "plane") clouds(area, reach, colours, [[data.x, colours.data, 1.6, 0.75]]);
   else if (kind === "line") onLine(area, binned(data, reach), reach, colours.data, colours);
   else tiles(area, data.x, data.d, problem.shape, SHOWN);
 }
@@ -195,7 +210,7 @@ function drawLaw(canvas, law, problem, reach, colours) {
   } else if (law.kind === "gaussian") gaussianInPlane(area, law, reach, colour);
   else if (law.bins) heat(area, law.bins[0], law.bins[1], colour);
   else if (law.sampled) weightedDots(area, { ...law.data, w: law.data.w.map(() => 1) }, reach, colour);
-  else dots(area, law.data.x, reach, colour, 1.6, law.data.n > 2000 ? 0.5 : 0.75);
+  else clouds(area, reach, colours, [[law.data.x, colour, 1.6, law.data.n > 2000 ? 0.5 : 0.75]]);
 }
 
 // Independent draws from a law of images, with random numbers of their own.
@@ -222,12 +237,13 @@ function drawsOf(law, { data }) {
 function drawSamples(canvas, y, sigma, problem, law, reach, colours) {
   const area = pen(canvas, colours), { data, kind } = problem, half = windowAt(reach, sigma);
   if (kind === "plane") {
-    dots(area, data.x, half, colours.soft, 1, 0.3);
+    const behind = [data.x, colours.soft, 1, 0.3];
     if (sigma === 0 && law.sampled) { // many samples on few places
+      clouds(area, half, colours, [behind]);
       const w = new Float64Array(law.data.n);
       for (let i = 0; i < y.length / 2; i++) w[nearestRow(law.data.x, 2, y, i)]++;
       weightedDots(area, { ...law.data, w }, half, colours.generated);
-    } else dots(area, y, half, colours.generated, 1.7, 0.85);
+    } else clouds(area, half, colours, [behind, [y, colours.generated, 1.7, 0.85]]);
   } else if (kind === "line") {
     const bins = counted(y, new Float64Array(y.length).fill(1 / y.length), half, WIDE_BINS);
     onLine(area, bins, half, colours.generated, colours);
