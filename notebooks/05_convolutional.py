@@ -137,7 +137,7 @@ Explorer.precomputed(
     {
         "power": Panel("Power", "frequency, cycles per pixel", "power", ylog=True),
         "lags": Panel("Correlation", "distance in pixels", "correlation", ylim=(-1, 1.05)),
-        "ring": Panel("One sample (black: k = 64)", "pixel", "value"),
+        "ring": Panel("Sample (black: full)", "pixel", "value"),
     },
     title="A small kernel hears the wrong notes",
 )
@@ -685,7 +685,7 @@ dc.runtime.report(
 # We make a pair of *twins* for $k = 5$: a smooth power on the ring, plus and minus a ripple whose
 # Fourier series begins at distance 5.
 
-# %% mystnb={"image": {"alt": "Left: two falling spectra with opposite ripples. Middle: their correlations are equal up to distance four, then differ. Right: what the window of five generates for both, one and the same curve, and what the full kernel generates."}, "figure": {"caption": "Twins for k = 5. Left: two powers. Middle: their correlations agree up to distance 4. Right: from the same noise the window of 5 generates the same curve for both (orange, dashes over line); the full kernel does not (black and grey).", "name": "fig-conv-twins"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: two wavy spectra, each high where the other is low. Middle: their correlations are equal up to distance four, then differ. Right: what the window of five generates for both, one and the same curve, and what the full kernel generates."}, "figure": {"caption": "Twins for k = 5. Left: two powers. Middle: their correlations agree up to distance 4. Right: from the same noise the window of 5 generates the same curve for both (orange, dashes over line); the full kernel does not (black and grey).", "name": "fig-conv-twins"}} tags=["hide-input"]
 flat = normalised(1 / (0.2 + cycles.abs()))
 ripple = sum(torch.cos(2 * torch.pi * cycles * lag) / lag for lag in (5, 6, 7, 9))
 ripple = ripple * 0.9 / (ripple.abs() / flat).max()
@@ -704,13 +704,13 @@ for power, colour in zip(twins, ("data", "noise"), strict=True):
     axes[0].plot(cycles[positive], power[positive], color=COLORS[colour])
     lags = torch.fft.ifft(power).real
     axes[1].plot(np.arange(13), lags[:13], "o-", color=COLORS[colour])
-axes[0].set(yscale="log", title="power", xlabel="frequency")
+axes[0].set(title="power", xlabel="frequency")
 axes[1].set(title="autocovariance", xlabel="distance")
 axes[1].axvline(4.5, color=COLORS["muted"], lw=1, ls=":")
 for (k, j), curve in twin_samples.items():
     colour = "generated" if k else ("data", "noise")[j]
     dash = "--" if (k and j) else "-"
-    axes[2].plot(curve, dash, color=COLORS[colour], lw=2.2 if k and not j else 1.2)
+    axes[2].plot(curve[:25], dash, color=COLORS[colour], lw=2.2 if k and not j else 1.2)
 axes[2].set(title="generated", xlabel="pixel")
 plt.show()
 
