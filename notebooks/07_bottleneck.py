@@ -283,30 +283,28 @@ def excess(A, sigma, cov=small_cov):
     return torch.trace(off @ C @ off.T)
 
 
-def descend(sigma, rank, decay=0.0, steps=4000, rate=0.02):
-    """Train decoder (d, k) and encoder (k, d) by gradient descent; return their product."""
-    d = len(small_cov)
-    weights = [0.3 * torch.randn(d, rank, generator=generator, dtype=torch.float64),
-               0.3 * torch.randn(rank, d, generator=generator, dtype=torch.float64)]  # fmt: skip
-    weights = [w.requires_grad_() for w in weights]
+def descend(sigma, rank, decay=0.0, steps=4000):
+    """Train encoder (k, d) and decoder (d, k) by gradient descent; return their product."""
+    d, rate = len(small_cov), 0.1 / (3 + sigma**2)
+    C = small_cov + sigma**2 * torch.eye(d).to(small_cov)
+    W1 = 0.3 * torch.randn(rank, d, generator=generator, dtype=torch.float64)
+    W2 = 0.3 * torch.randn(d, rank, generator=generator, dtype=torch.float64)
     for _ in range(steps):
-        loss = excess(weights[0] @ weights[1], sigma)
-        loss = loss + decay * sum(w.square().sum() for w in weights)
-        grads = torch.autograd.grad(loss, weights)
-        with torch.no_grad():
-            for w, g in zip(weights, grads, strict=True):
-                w -= rate * g
-    return (weights[0] @ weights[1]).detach()
+        slope = 2 * (W2 @ W1 @ C - small_cov)  # of the loss, in the product A = W2 W1
+        W1, W2 = (
+            W1 - rate * (W2.T @ slope + 2 * decay * W1),
+            W2 - rate * (slope @ W1.T + 2 * decay * W2),
+        )
+    return W2 @ W1
 
 
 gd_steps = run.size(smoke=1500, book=4000)
 shortfall = []
 print("  σ   k   formula   descent   random plane")
 for sigma in (0.2, 1.0, 3.0):
-    rate = 0.1 / (3 + sigma**2)
     for k in (1, 3):
         best = LinearBottleneck(torch.zeros(6), small_cov, rank=k).maps(sigma)[0]
-        learnt = descend(sigma, k, steps=gd_steps, rate=rate)
+        learnt = descend(sigma, k, steps=gd_steps)
         plane = torch.linalg.qr(torch.randn(6, k, generator=generator, dtype=torch.float64))[0]
         projected = (
             plane @ plane.T @ torch.linalg.solve(small_cov + sigma**2 * torch.eye(6), small_cov)
@@ -386,7 +384,7 @@ gamma = 0.5
 lambdas = small_cov.diagonal()
 found, expected = [], []
 for sigma in (0.3, 1.0):
-    A = descend(sigma, 6, decay=gamma, steps=2 * gd_steps, rate=0.1 / (3 + sigma**2))
+    A = descend(sigma, 6, decay=gamma, steps=2 * gd_steps)
     found.append(A)
     expected.append((lambdas - gamma).clamp(min=0) / (lambdas + sigma**2))
 decay_error = max(
