@@ -165,9 +165,9 @@ def test_thm_poly_closure():
     assert flow.variance == pytest.approx(0.533, abs=0.002)
     fine = dc.noise.karras(400, sigma_min=1e-4)
     samples = dc.sampling.heun(three(5), NOISE, fine)
-    low, high = dc.metrics.wilson(int((samples.abs() > 0.9).sum()), len(samples), 1 - LEVEL)[:2]
+    seen = dc.metrics.wilson(int((samples.abs() > 0.9).sum()), len(samples), 1 - LEVEL)
     share = 1 - (flow.cdf(torch.tensor(0.9)) - flow.cdf(torch.tensor(-0.9))).item()
-    assert low < share < high < 1 / 3  # and far from the target's own third
+    assert seen.low < share < seen.high < 1 / 3  # and far from the target's own third
 
 
 def test_prop_poly_tails():
@@ -182,7 +182,7 @@ def test_prop_poly_tails():
     stays = samples[samples.abs() < 10][:, None]
     assert not law.agreement(stays, alpha=LEVEL)["escaped"].ok
     far = torch.tensor([[-4.0], [4.0]]).double() * SIGMAS[0]
-    ends = even.generate(1000 * far, SIGMAS)
+    ends = even.generate(1e12 * far, SIGMAS)
     assert (ends.sign()[0] == ends.sign()[1]).all()
     odd = of_atoms([-0.5, 2.0], [0.8, 0.2], degree=5).generate(100 * far, SIGMAS)
     assert odd.abs().min() > 1e6
