@@ -49,7 +49,7 @@ def test_blocks_agree_with_direct_sums(sigma, channels):
             for noisy in (y, middle):
                 found = Blockwise.fit(x, block=block)(noisy, sigma)
                 assert found.dtype == torch.float32
-                assert (found - blocks(x, noisy, sigma, h, w)).abs().max() < 1e-5
+                assert (found - blocks(x, noisy, sigma, h, w)).abs().max() < 2e-5
                 fine = Blockwise.fit(x, block=block)(noisy.double(), sigma)
                 exact = blocks(x, noisy.double(), sigma, h, w)
                 torch.testing.assert_close(fine, exact, rtol=0, atol=1e-9)

@@ -5,6 +5,13 @@ import torch
 from ..denoisers import Bayes, Blockwise
 from ._verdict import verdict
 
+__all__ = [
+    "check_count_chimeras",
+    "check_halves_denoiser",
+    "check_shift_distance",
+    "check_symmetrise",
+]
+
 
 def _nothing(solution, *arguments) -> str | None:
     if solution(*arguments) is None:
@@ -70,9 +77,7 @@ def check_halves_denoiser(solution) -> bool:
         if found.shape != y.shape:
             return f"return both halves in one tensor {tuple(y.shape)}, not {tuple(found.shape)}"
         if not _off(found, Bayes.fit(x)(y, 0.5)):
-            return (
-                "that is the perfect denoiser of whole points; the halves must not see each other"
-            )
+            return "that is the perfect denoiser of whole points: the halves see each other"
         return None
 
     def exact() -> str | None:
@@ -80,7 +85,7 @@ def check_halves_denoiser(solution) -> bool:
             if _off(solution(x, y, sigma), Blockwise.fit(x, block=3)(y, sigma), 1e-5):
                 return (
                     f"at σ = {sigma:g} the halves are off: each is an average of the training "
-                    "halves with weights exp(-distance²/2σ²), normalised, distances of that half alone"
+                    "halves with normalised weights exp(-distance²/2σ²), distances of that half"
                 )
         return None
 
@@ -97,9 +102,7 @@ def check_symmetrise(solution) -> bool:
     def same_shape() -> str | None:
         found = torch.as_tensor(solution(some, y))
         if found.shape != y.shape:
-            return (
-                f"the answer must have the shape of y, {tuple(y.shape)}, got {tuple(found.shape)}"
-            )
+            return f"the answer must have the shape of y {tuple(y.shape)}, got {tuple(found.shape)}"
         return None
 
     def commutes() -> str | None:
@@ -141,7 +144,7 @@ def check_shift_distance(solution) -> bool:
             return "that is the squared distance: take the root"
         if abs(found - least) > 1e-6:
             return (
-                f"for two different signals the least distance is {least:.4f}, yours is {found:.4f}. "
+                f"for two signals the least distance is {least:.4f}, yours is {found:.4f}. "
                 "All shifts? In both directions? The least, not the first?"
             )
         return None
