@@ -202,9 +202,9 @@ function render({ model, el }) {
       ui.parameter.show(state.p, String(state.p), parameter.low(problem), parameter.high(problem), parameter.label);
     } else ui.parameter.node.remove();
     ui.steps.show(STEPS.indexOf(state.steps), String(state.steps), 0, STEPS.length - 1);
-    set(ui.panels.data.title, `Target: ${scene.spot.label}`);
-    set(ui.panels.data.note, few(problem.data.n, ...thing[problem.kind]));
-    set(ui.panels.law.title, scene.law.sampled ? "Law (shares: by sampling)" : "Predicted law");
+    set(ui.panels.data.title, "Target");
+    set(ui.panels.data.note, `${scene.spot.label}, ${few(problem.data.n, ...thing[problem.kind])}`);
+    set(ui.panels.law.title, scene.law.sampled ? "Places of the law" : "Predicted law");
     set(ui.panels.law.note, scene.architecture.law(problem));
     ui.picture.setAttribute("aria-label", `Three panels: the target, ${scene.spot.the}; the law of the ${scene.architecture.label.toLowerCase()} denoiser${parameter ? ` (${parameter.label} = ${state.p})` : ""}: ${scene.architecture.law(problem)}; and ${COUNT[problem.kind]} samples at noise level ${text}, after step ${Math.floor(p)} of ${state.steps}, slider at ${state.at} of ${TICKS}, noise number ${state.seed}.`);
   }

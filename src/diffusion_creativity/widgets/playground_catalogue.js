@@ -94,7 +94,7 @@ const few = (k, one, many) => (k === 1 ? `1 ${one}` : `${k.toLocaleString("en")}
 // A problem is {data, kind, shape, the, value}, value that of the parameter.
 const ARCHITECTURES = {
   bayes: {
-    label: "Bayes: no constraint", kinds: ["plane", "line", "images"],
+    label: "Bayes (free)", kinds: ["plane", "line", "images"],
     fit: ({ data }) => ({ denoiser: bayesDenoiser(data), law: () => ({ kind: "atoms", data }) }),
     words: ({ data, kind, the }) => `It sees everything: each of the ${few(data.n, ...thing[kind])} of ${the}. It generates these ${thing[kind][1]} again, and nothing else: copies.`,
     law: (p) => `the ${p.data.n.toLocaleString("en")} ${thing[p.kind][1]} themselves`,
@@ -112,7 +112,7 @@ const ARCHITECTURES = {
     law: () => "a Gaussian",
   },
   convolution: {
-    label: "Circular convolution", kinds: ["images"],
+    label: "Convolution", kinds: ["images"],
     fit: ({ data, shape }) => { const s = circularSpectrum(data, shape); return { denoiser: affineDenoiser(s), law: (sigmas) => ({ kind: "gaussian", ...gaussianLaw(s, sigmas) }) }; },
     words: ({ the }) => `It sees the average brightness and the power spectrum of ${the}: how pixels at a given distance vary together, not where they are. It generates a stationary Gaussian texture.`,
     law: () => "a stationary Gaussian texture",
@@ -138,26 +138,26 @@ const ARCHITECTURES = {
     law: (p) => (p.value === 1 ? "a Gaussian on a line" : `a Gaussian in ${p.value} dimensions`),
   },
   coordinates: {
-    label: "Each coordinate by itself", kinds: ["plane"],
+    label: "Coordinatewise", kinds: ["plane"],
     fit: ({ data }) => ({ denoiser: blockDenoiser(data, placesOf(2)), law: () => ({ kind: "product", data }) }),
     words: ({ the }) => `Each coordinate has a free denoiser of its own, which sees only that coordinate of ${the}. It generates every pairing of a horizontal with a vertical position, independently.`,
     law: () => "the product of the two marginals",
   },
   pixelwise: {
-    label: "Each pixel by itself", kinds: ["images"],
+    label: "Pixelwise", kinds: ["images"],
     fit: ({ data }) => ({ denoiser: blockDenoiser(data, placesOf(data.d)), law: () => ({ kind: "blocks", data, places: placesOf(data.d) }) }),
     words: ({ the }) => `Each pixel has a free denoiser of its own, which sees only the values of that pixel in ${the}. It generates independent pixels, each with the right values.`,
     law: () => "independent pixels",
   },
   blocks: {
-    label: "Separate blocks", kinds: ["images"],
+    label: "Blockwise", kinds: ["images"],
     parameter: { name: "b", label: "Side of a block", low: () => 2, high: ({ shape }) => Math.max(2, Math.min(...shape) - 1), start: 4 },
     fit: ({ data, shape, value }) => { const places = placesOf(data.d, shape, value); return { denoiser: blockDenoiser(data, places), law: () => ({ kind: "blocks", data, places }) }; },
     words: ({ the, value, data, shape }) => `Each block of ${value} × ${value} pixels sees only that part of ${the}. It generates chimeras: each block is copied, from ${few(placesOf(data.d, shape, value).length, "image", "images")} chosen independently.`,
     law: () => "all recombinations of blocks",
   },
   codebook: {
-    label: "Codebook of k words", kinds: ["plane", "line", "images"],
+    label: "Codebook", kinds: ["plane", "line", "images"],
     parameter: { name: "k", label: "Words k", low: () => 1, high: ({ data }) => Math.min(30, data.n), start: 6 },
     fit: ({ data, value }) => { const { centres, shares } = kMeans(data, value); return { denoiser: codebookDenoiser(data, centres), law: () => ({ kind: "atoms", data: dataset(centres, data.d, shares), sampled: true }) }; },
     words: ({ the, value, kind }) => `Only one of ${few(value, "word", "words")} passes its bottleneck, so it sees the ${value === 1 ? "mean" : `${value} cells of k-means`} of ${the}. It generates the ${few(value, "centre", "centres")} of these cells${kind === "images" ? ", average images" : ""}; how often each, we know by sampling only.`,
