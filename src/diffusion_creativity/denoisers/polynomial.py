@@ -170,7 +170,7 @@ class Polynomial:
     def _fine(self) -> Tensor:
         largest = float(self._spread.max())
         scale = largest if largest > 0 else 1.0
-        return karras(400, sigma_min=1e-4 * scale, sigma_max=80.0 * scale)
+        return karras(250, sigma_min=1e-4 * scale, sigma_max=80.0 * scale)
 
     def law(self, sigmas: Tensor | None = None) -> Law:
         """What is generated: :prf:ref:`prop-poly-law`.
@@ -178,7 +178,7 @@ class Polynomial:
         Examples of one entry: a `PushForward1d`, exact for the schedule. Basis pixel: a `Product`
         of these, exact. Basis pca: such a product along the principal axes, `Turned`, exact. Basis
         joint: `Empirical`, 10,000 simulated draws of which those that escaped are left out; the
-        share of these is its attribute `escaped`. `sigmas` = None is the flow, computed by 400
+        share of these is its attribute `escaped`. `sigmas` = None is the flow, computed by 250
         steps of Heun's method from 80 standard deviations.
         """
         heun = sigmas is None
