@@ -32,7 +32,8 @@
 #   data sets that it confuses, what is and what is not changed by regularisation, early stopping
 #   and stochastic gradients, and when a denoiser generates exactly its target.
 # - **Time** about 45 minutes, exercises included.
-# - **Prerequisites** {doc}`04_linear`. Chapters 5 to 8 help, as examples.
+# - **Prerequisites** {doc}`04_linear`. {doc}`05_convolutional` to {doc}`08_factorised_and_equivariant`
+#   help, as examples.
 # ```
 
 # %% tags=["parameters", "remove-input"]
@@ -763,6 +764,8 @@ agreement
 # moments of $x$ up to order $p + 1$ only. They are those of our target too, so $D$ satisfies
 # condition 1 of {prf:ref}`thm-unify-moments` in the space of polynomials of degree $p$.
 # ```
+#
+# In one dimension this is also the only way to become affine: {prf:ref}`thm-poly-gaussian`.
 #
 # Three atoms, $-\sqrt3$, $0$ and $\sqrt3$ with probabilities 1/6, 2/3, 1/6, share the moments of
 # $\mathcal N(0, 1)$ up to order 5. (They are the nodes of Gauss's quadrature, `dc.data.toy.gauss(3)`.)
