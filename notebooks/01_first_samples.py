@@ -761,17 +761,18 @@ dc.runtime.report(
 # |---|---|---|---|
 # | any function | every training image | training images, each equally likely | {doc}`03_the_perfect_denoiser_copies` |
 # | affine | mean and covariance | one Gaussian law | {doc}`04_linear` |
-# | affine and a convolution as wide as the image | mean and power spectrum | stationary Gaussian textures | |
-# | a polynomial of degree $p$ | moments of order up to $2p$ | a Gaussian, bent by a polynomial flow | |
-# | a linear bottleneck of width $k$ | the mean and the $k$ strongest directions | a flat Gaussian of $k$ dimensions | |
-# | one function for each pixel | each pixel's own histogram | independent pixels | |
-# | one function for each block of pixels | the blocks, one by one | all recombinations of training blocks | |
-# | the same for all shifts, otherwise free | the training images and their shifts | shifted training images | |
+# | affine and a convolution as wide as the image | mean and power spectrum | stationary Gaussian textures | {doc}`05_convolutional` |
+# | a polynomial of degree $p$ | moments of order up to $2p$ | a Gaussian, bent by a polynomial flow | {doc}`06_polynomial` |
+# | a linear bottleneck of width $k$ | the mean and the $k$ strongest directions | a flat Gaussian of $k$ dimensions | {doc}`07_bottleneck` |
+# | one function for each pixel | each pixel's own histogram | independent pixels | {doc}`08_factorised_and_equivariant` |
+# | one function for each block of pixels | the blocks, one by one | all recombinations of training blocks | {doc}`08_factorised_and_equivariant` |
+# | the same for all shifts, otherwise free | the training images and their shifts | shifted training images | {doc}`08_factorised_and_equivariant` |
 # | a function of a small window | the windows | mosaics of patches that fit where they overlap | |
 #
-# Rows with a link are derived, proved and tested in this edition. The other rows say where the
-# argument leads; take them as claims that you can check. {doc}`02_denoising_scores_samplers` builds
-# what all rows share: why denoising gives samples at all.
+# Rows with a link are derived, proved and tested in this edition; the last row is a claim that you
+# can check. {doc}`02_denoising_scores_samplers` builds what all rows share: why denoising gives
+# samples at all. {doc}`10_what_the_architecture_can_see` proves the sentence above, and has a
+# playground where you choose the target and the architecture.
 
 # %% [markdown]
 # ## Exercises

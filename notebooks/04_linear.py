@@ -1492,7 +1492,7 @@ print(f"halved when σ_min falls by a factor {2 ** (1.75 / (2 * 0.05)):,.0f}")
 # The question of this book is due to {cite:t}`levine2026diffusion`; the derivations in this chapter
 # are the book's own.
 # The next step is to give the denoiser a little more structure: what if the matrix must be a
-# convolution?
+# convolution? {doc}`05_convolutional` answers.
 #
 # ## References
 #
