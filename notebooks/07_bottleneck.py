@@ -1003,7 +1003,8 @@ dc.runtime.report(
 # {glue:text}`bottle_capacity_chance_many` of the cases; around eight points in
 # {glue:text}`bottle_capacity_chance_eight`. A share counts as copying only above that.
 #
-# The direction is the guess's. The numbers are not laws: they move with the length of training, the
+# The direction is the guess's, from 8 units on; below, the order of rows is not clear. The numbers are
+# not laws: they move with the length of training, the
 # optimiser and the tolerance, and {prf:ref}`cor-bottle-copies` says nothing of networks that have
 # not reached their minimum.
 #
