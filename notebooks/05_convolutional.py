@@ -218,10 +218,7 @@ Explorer.precomputed(
 #
 # The full kernel multiplies frequency $\omega$ of $y - m$ by
 #
-# ```{math}
-# :label: eq-conv-wiener
-# H_\sigma(\omega) = \frac{S(\omega)}{S(\omega)+\sigma^2},
-# ```
+# $$H_\sigma(\omega) = \frac{S(\omega)}{S(\omega)+\sigma^2},$$
 #
 # and is the best affine denoiser of the target *shifted at random*, each shift equally likely.
 # ```
@@ -235,7 +232,7 @@ Explorer.precomputed(
 # excess. The second form of $h_\sigma$ holds because $Te = (T+\sigma^2I)e - \sigma^2e$.
 #
 # On the whole torus $T$ is circulant, with the Fourier waves as eigenvectors and $S(\omega)$ as
-# eigenvalues, which gives {eq}`eq-conv-wiener`. And $m$ and $T$ *are* mean and covariance of the
+# eigenvalues, which gives the gain $H_\sigma$. And $m$ and $T$ *are* mean and covariance of the
 # randomly shifted target.
 # ```
 #
@@ -500,10 +497,7 @@ print(f"target's correlation at distance 8: {correlation(slow)[8].item():.4f}")
 # from $\mathcal N(0,\sigma_{\max}^2I)$ down to $0$. As $\sigma_{\max}\to\infty$ the end point tends
 # to the stationary Gaussian with mean pixel $m$ and power
 #
-# ```{math}
-# :label: eq-conv-window
-# S_W(\omega) = \exp\Bigl(\,\sum_{\delta\in W}(\log T)_{\delta 0}\,\cos(\omega\cdot\delta)\Bigr).
-# ```
+# $$\log S_W(\omega) = \sum_{\delta\in W}(\log T)_{\delta 0}\,\cos(\omega\cdot\delta) .$$
 # ```
 #
 # ```{prf:proof}
@@ -525,7 +519,7 @@ print(f"target's correlation at distance 8: {correlation(slow)[8].item():.4f}")
 # ```
 #
 # On the whole torus $\log T$ is circulant with eigenvalues $\log S(\omega)$, and
-# {eq}`eq-conv-window` becomes $S_W = S$: the theorem contains the limit of {prf:ref}`thm-conv-law`.
+# {prf:ref}`thm-conv-window` becomes $S_W = S$: the theorem contains the limit of {prf:ref}`thm-conv-law`.
 #
 # Read the formula as a statement about *families*. Whatever the data, a $k\times k$ denoiser
 # generates a power whose **logarithm** is a cosine polynomial with the $k\times k$ window's
@@ -582,15 +576,17 @@ dc.runtime.report(
 # In the setting of {prf:ref}`thm-conv-window`, the mean of $\log S_W(\omega)$ over all frequencies
 # is $(\log T)_{00}$. If $W\subset W'$ then
 #
-# $$\frac1P\sum_\omega\log S(\omega) \;\le\;
-# \frac1P\sum_\omega\log S_{W'}(\omega) \;\le\;
-# \frac1P\sum_\omega\log S_W(\omega)\;\le\; \log C(0) .$$
+# $$\begin{aligned}
+# \frac1P\sum_\omega\log S(\omega)
+# &\le \frac1P\sum_\omega\log S_{W'}(\omega) \\
+# &\le \frac1P\sum_\omega\log S_W(\omega) \le \log C(0) .
+# \end{aligned}$$
 #
 # Equality holds on the right for the single pixel, and on the left for the whole torus.
 # ```
 #
 # ```{prf:proof}
-# Averaging {eq}`eq-conv-window` over $\omega$ leaves the term $\delta = 0$. For a positive number,
+# Averaging {prf:ref}`thm-conv-window` over $\omega$ leaves the term $\delta = 0$. For a positive number,
 # $\log a = \int_0^\infty\bigl(\tfrac1{1+t} - \tfrac1{a+t}\bigr)dt$, hence
 # $(\log T)_{00} = \int_0^\infty\bigl(\tfrac1{1+t} - [(T+tI)^{-1}]_{00}\bigr)dt$. Now
 # $1/[(T+tI)^{-1}]_{00}$ is the error of the best linear guess of the centre of the window, with noise
@@ -601,7 +597,7 @@ dc.runtime.report(
 #
 # Half of this mean, plus a constant, is the entropy per pixel of the generated texture. So a small
 # kernel generates *more random* textures than the full one, even where their variance is smaller.
-# On the one pitch this is easy to see in the first figure: what should be a tone is a hiss.
+# The one pitch of the first figure shows it: what should be a tone is a hiss.
 
 # %%
 entropy = {
