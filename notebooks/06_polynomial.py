@@ -128,7 +128,7 @@ Explorer.precomputed(
     draw,
     [
         Choice("target", list(TARGETS), "target"),
-        Slider("degree", range(1, 10), "degree p", start=3, play=True, interval=700),
+        Slider("degree", range(1, 10), "degree p", start=4, play=True, interval=700),
     ],
     {
         "law": Panel("Target and generated", "value", "density", xlim=(-3.1, 3.1), ylim=(0, 2.6)),
