@@ -682,7 +682,10 @@ def shift_each(x):
     return torch.stack([image.roll((i, j), (1, 2)) for image, (i, j) in zip(x, by, strict=True)])
 
 
-blocks = lambda x: Blockwise.fit(x, block=4)  # noqa: E731
+def blocks(x):
+    return Blockwise.fit(x, block=4)
+
+
 pairs = {  # architecture: fit, twin of the digits, a richer architecture
     "affine": (Affine.fit, twins.second_twin(digits), Bayes.fit),
     "rank 8": (lambda x: LinearBottleneck.fit(x, rank=8), twins.second_twin(digits, 8), Affine.fit),

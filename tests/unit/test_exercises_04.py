@@ -2,10 +2,11 @@
 
 import itertools
 
-import pytest
 import torch
 
 from diffusion_creativity import exercises
+
+from .exercise_tests import exercise_checks
 
 
 def step_factor(lam, sigma, sigma_next):
@@ -46,13 +47,6 @@ def flow_factor(lam, sigma, sigma_next):
     return ((lam + sigma_next**2) / (lam + sigma**2)) ** 0.5
 
 
-def nothing(*arguments): ...
-
-
-def broken(*arguments):
-    raise RuntimeError("oops")
-
-
 RIGHT = [
     (exercises.check_step_factor, step_factor),
     (exercises.check_finite_law, finite_law),
@@ -91,27 +85,5 @@ WRONG = [
     (exercises.check_ridge_variance,
      lambda lam, g, s: s ** (2 * g / (lam + g)) * (lam + s**2) ** (lam / (lam + g))),
 ]  # fmt: skip
-CHECKS = {check for check, _ in RIGHT}
 
-
-@pytest.mark.parametrize(("check", "solution"), RIGHT)
-def test_accepts(check, solution, capsys):
-    assert check(solution) is True
-    assert capsys.readouterr().out.startswith("✓")
-
-
-@pytest.mark.parametrize(("check", "solution"), WRONG)
-def test_rejects_and_says_why(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert said.startswith("✗")
-    assert len(said) > 40
-    assert "raised" not in said
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("solution", [nothing, broken])
-def test_unfinished_code_is_told_kindly(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert ("RuntimeError: oops" in said) == (solution is broken)
+test_accepts, test_rejects_and_says_why, test_unfinished = exercise_checks(RIGHT, WRONG)

@@ -1,9 +1,10 @@
 """Each self-check of chapter 5 accepts the official solution and rejects plausible wrong ones."""
 
-import pytest
 import torch
 
 from diffusion_creativity import exercises
+
+from .exercise_tests import exercise_checks
 
 
 def matrix(lags, k):
@@ -49,13 +50,6 @@ def inner_pixels(size, k, steps):
     return max(size - 2 * steps * (k // 2), 0) ** 2
 
 
-def nothing(*arguments): ...
-
-
-def broken(*arguments):
-    raise RuntimeError("oops")
-
-
 RIGHT = [
     (exercises.check_window_kernel, window_kernel),
     (exercises.check_colour, colour),
@@ -93,27 +87,5 @@ WRONG = [
     (exercises.check_inner_pixels, lambda n, k, s: max(n - s * (k // 2), 0) ** 2),
     (exercises.check_inner_pixels, lambda n, k, s: max(n - 2 * (k // 2), 0) ** 2),
 ]
-CHECKS = {check for check, _ in RIGHT}
 
-
-@pytest.mark.parametrize(("check", "solution"), RIGHT)
-def test_accepts(check, solution, capsys):
-    assert check(solution) is True
-    assert capsys.readouterr().out.startswith("✓")
-
-
-@pytest.mark.parametrize(("check", "solution"), WRONG)
-def test_rejects_and_says_why(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert said.startswith("✗")
-    assert len(said) > 40
-    assert "raised" not in said
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("solution", [nothing, broken])
-def test_unfinished_code_is_told_kindly(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert ("RuntimeError: oops" in said) == (solution is broken)
+test_accepts, test_rejects_and_says_why, test_unfinished = exercise_checks(RIGHT, WRONG)

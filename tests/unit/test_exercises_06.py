@@ -2,10 +2,11 @@
 
 import math
 
-import pytest
 import torch
 
 from diffusion_creativity import exercises
+
+from .exercise_tests import exercise_checks
 
 
 def normal(j):
@@ -39,13 +40,6 @@ def square_density(x, a, branches=2):
     return branches * torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) / (2 * a * z)
 
 
-def nothing(*arguments): ...
-
-
-def broken(*arguments):
-    raise RuntimeError("oops")
-
-
 RIGHT = [
     (exercises.check_noisy_moments, noisy_moments),
     (exercises.check_normal_equations, normal_equations),
@@ -69,25 +63,4 @@ WRONG = [
     (exercises.check_square_density, lambda x, a: torch.exp(-x / (2 * a))),
 ]
 
-
-@pytest.mark.parametrize(("check", "solution"), RIGHT)
-def test_accepts(check, solution, capsys):
-    assert check(solution) is True
-    assert capsys.readouterr().out.startswith("✓")
-
-
-@pytest.mark.parametrize(("check", "solution"), WRONG)
-def test_rejects_and_says_why(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert said.startswith("✗")
-    assert len(said) > 40
-    assert "raised" not in said
-
-
-@pytest.mark.parametrize("check", {check for check, _ in RIGHT})
-@pytest.mark.parametrize("solution", [nothing, broken])
-def test_unfinished_code_is_told_kindly(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert ("RuntimeError: oops" in said) == (solution is broken)
+test_accepts, test_rejects_and_says_why, test_unfinished = exercise_checks(RIGHT, WRONG)

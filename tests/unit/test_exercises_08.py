@@ -1,9 +1,10 @@
 """Each self-check of chapter 8 accepts the official solution and rejects plausible wrong ones."""
 
-import pytest
 import torch
 
 from diffusion_creativity import exercises
+
+from .exercise_tests import exercise_checks
 
 
 def count_chimeras(n, b):
@@ -64,13 +65,6 @@ def not_conjugated(a, b):
     return (a.square().sum() + b.square().sum() - 2 * products.max()).clamp(min=0).sqrt().item()
 
 
-def nothing(*arguments): ...
-
-
-def broken(*arguments):
-    raise RuntimeError("oops")
-
-
 RIGHT = [
     (exercises.check_count_chimeras, count_chimeras),
     (exercises.check_halves_denoiser, halves_denoiser),
@@ -102,27 +96,5 @@ WRONG = [
     (exercises.check_shift_distance, mirrored_too),
     (exercises.check_shift_distance, lambda a, b: (a.sort()[0] - b.sort()[0]).norm().item()),
 ]  # fmt: skip
-CHECKS = {check for check, _ in RIGHT}
 
-
-@pytest.mark.parametrize(("check", "solution"), RIGHT)
-def test_accepts(check, solution, capsys):
-    assert check(solution) is True
-    assert capsys.readouterr().out.startswith("✓")
-
-
-@pytest.mark.parametrize(("check", "solution"), WRONG)
-def test_rejects_and_says_why(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert said.startswith("✗")
-    assert len(said) > 40
-    assert "raised" not in said
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("solution", [nothing, broken])
-def test_unfinished_code_is_told_kindly(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert ("RuntimeError: oops" in said) == (solution is broken)
+test_accepts, test_rejects_and_says_why, test_unfinished = exercise_checks(RIGHT, WRONG)

@@ -1,9 +1,10 @@
 """Each self-check of chapter 10 accepts the official solution and rejects plausible wrong ones."""
 
-import pytest
 import torch
 
 from diffusion_creativity import exercises
+
+from .exercise_tests import exercise_checks
 
 
 def project(features, x):
@@ -37,13 +38,6 @@ def any_phase(x):
     phase = torch.exp(6.28j * angle)
     phase[:, 0, 0] = 1
     return torch.fft.ifft2(torch.fft.fft2(x) * phase)
-
-
-def nothing(*arguments): ...
-
-
-def broken(*arguments):
-    raise RuntimeError("oops")
 
 
 RIGHT = [
@@ -81,27 +75,5 @@ WRONG = [
     (exercises.check_spectrum_twin, lambda x: torch.randn_like(x)),
     (exercises.check_spectrum_twin, lambda x: x[:, :3]),
 ]  # fmt: skip
-CHECKS = {check for check, _ in RIGHT}
 
-
-@pytest.mark.parametrize(("check", "solution"), RIGHT)
-def test_accepts(check, solution, capsys):
-    assert check(solution) is True
-    assert capsys.readouterr().out.startswith("✓")
-
-
-@pytest.mark.parametrize(("check", "solution"), WRONG)
-def test_rejects_and_says_why(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert said.startswith("✗")
-    assert len(said) > 40
-    assert "raised" not in said
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("solution", [nothing, broken])
-def test_unfinished_code_is_told_kindly(check, solution, capsys):
-    assert check(solution) is False
-    said = capsys.readouterr().out
-    assert ("RuntimeError: oops" in said) == (solution is broken)
+test_accepts, test_rejects_and_says_why, test_unfinished = exercise_checks(RIGHT, WRONG)
