@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 import diffusion_creativity as dc
 
@@ -165,9 +166,9 @@ def test_reduced_motion_plays_one_step_for_each_press(browser, address):
             page.get_by_label("Noise level σ", exact=True),
         )
         play.click()
-        assert slider.input_value() == "0"
+        expect(slider).to_have_value("0")  # the picture follows at the next frame
         play.click()
-        assert slider.input_value() == "3"  # one step of 40 on 120 places
+        expect(slider).to_have_value("3")  # one step of 40 on 120 places
         page.wait_for_timeout(500)
         assert slider.input_value() == "3"
 
