@@ -25,7 +25,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK, CONDA = ROOT / "requirements.lock", ROOT / "environment.yml"
-EXTRAS = "book,test,train"
+EXTRAS = "book,test"
 # The pins that are a decision, not the newest release: see the comments.
 CHOSEN = [
     "torch==2.13.0",

@@ -30,7 +30,7 @@ def test_lock_fits_the_bounds_of_the_package(tree):
     """Everything pyproject.toml asks for is pinned, within its bounds."""
     project = tomllib.loads((tree.root / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["book"] + extras["test"] + extras["train"]
+    wanted = project["dependencies"] + extras["book"] + extras["test"]
     locked = pins(tree)
     for line in wanted:
         need = Requirement(line)
