@@ -1,6 +1,5 @@
 """What a notebook does first (`start`) and how it hands its numbers to the prose (`report`)."""
 
-import html
 import os
 import platform
 import random
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 
 from . import __version__, _validate, style
+from ._table import Table
 
 PROFILES = ("smoke", "book", "gpu")
 T = TypeVar("T")
@@ -69,14 +69,8 @@ def report(**values: Any) -> None:
     except ModuleNotFoundError:
         print("\n".join(f"{name} = {text}" for name, text in texts.items()))
         return
-    rows = "".join(
-        f"<tr><td><code>{html.escape(name)}</code></td><td>{html.escape(text)}</td></tr>"
-        for name, text in texts.items()
-    )
-    plain = "\n".join(f"{name} = {text}" for name, text in texts.items())
-    head = "<thead><tr><th>measured here</th><th>value</th></tr></thead>"
-    table = f"<table class='dc-report dc-measured'>{head}<tbody>{rows}</tbody></table>"
-    display({"text/html": table, "text/plain": plain}, raw=True)
+    table = Table(("measured here", "value"), list(texts.items()), "dc-report dc-measured")
+    display(table)
     for name, text in texts.items():
         # MyST-NB's own mark for a value to paste; its prefix keeps the value out of the output.
         # It reads the text as a Python literal: in quotes "400,000" stays what it is.

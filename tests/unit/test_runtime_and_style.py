@@ -37,9 +37,19 @@ def test_report_hands_values_to_the_page(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, **kw: shown.append((data, kw)))
     runtime.report(share=0.98765, count=torch.tensor(3), label="a<b")
-    assert "a&lt;b" in shown[0][0]["text/html"]
-    assert shown[0][0]["text/plain"] == "share = 0.9877\ncount = 3\nlabel = a<b"
+    assert "a&lt;b" in shown[0][0]._repr_html_()
+    assert [line.split() for line in str(shown[0][0]).splitlines()] == [
+        ["measured", "here", "value"], ["share", "0.9877"], ["count", "3"], ["label", "a<b"]
+    ]  # fmt: skip
     assert shown[1][1]["metadata"]["scrapbook"]["name"] == "share"
+
+
+def test_a_table_names_its_rows_and_refuses_ragged_ones():
+    table = runtime.Table(("set", "share"), [("copies", "1 %"), ("a & b", "99 %")])
+    assert str(table) == "set     share\ncopies  1 %\na & b   99 %"
+    assert "<th scope='row'>a &amp; b</th><td>99 %</td>" in table._repr_html_()
+    with pytest.raises(ValueError, match="2 cells"):
+        runtime.Table(("set", "share"), [("copies",)])
 
 
 @pytest.mark.parametrize("text", ["400,000", "0.10", "1e-05", "−1.5", "3 of 8", "it's"])

@@ -1,9 +1,9 @@
 """What `Law.agreement` returns: named statistics, each with a p-value or held against a bound."""
 
-import html
 from typing import NamedTuple
 
 from .. import _validate
+from .._table import Table
 
 
 class Statistic(NamedTuple):
@@ -53,32 +53,21 @@ class Report(NamedTuple):
             for s in self.statistics
         ]
 
+    def _table(self) -> Table:
+        return Table(("statistic", "value", "under the law", "p", "verdict"), self._rows())
+
     def __str__(self) -> str:
-        rows = [("statistic", "value", "under the law", "p", ""), *self._rows()]
-        widths = [max(len(row[k]) for row in rows) for k in range(5)]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows
-        ]
         verdict = "agrees with the law" if self.ok else "does NOT agree with the law"
-        return "\n".join([*lines, f"{self.n} samples: {verdict} (level {self.alpha:g})"])
+        return f"{self._table()}\n{self.n} samples: {verdict} (level {self.alpha:g})"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{c}</th>" for c in ("statistic", "value", "under the law", "p", "verdict")
-        )
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
-            for row in self._rows()
-        )
         verdict = (
             "agrees with the law" if self.ok else "does <strong>not</strong> agree with the law"
         )
-        return (
-            f"<table class='dc-report'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{self.n} samples: {verdict} (level {self.alpha:g}).</p>"
-        )
+        note = f"<p>{self.n} samples: {verdict} (level {self.alpha:g}).</p>"
+        return self._table()._repr_html_() + note
 
 
 def _p_text(p: float | None) -> str:
