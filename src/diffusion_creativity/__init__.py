@@ -13,6 +13,7 @@ _SUBMODULES = (
     "data",
     "denoisers",
     "exercises",
+    "experiments",
     "laws",
     "metrics",
     "networks",

@@ -54,6 +54,10 @@ def test_leaves_know_only_leaves(name):
     assert imported(name) <= LEAVES
 
 
+def test_experiments_sit_on_top():
+    assert {name for name in MODULES if "experiments" in imported(name)} == {"__main__"}
+
+
 def test_there_is_no_circle():
     graph = {name: imported(name) for name in MODULES if name != "__init__"}
     assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)

@@ -1,0 +1,27 @@
+"""Named runs that are too long for a page: resumable, with provenance, written to ``results/NAME``.
+
+``python -m diffusion_creativity list | run NAME | show NAME``; a chapter reads a result by `load`.
+An experiment is a function registered by `experiment`; add its module to the imports below.
+"""
+
+from . import classifier
+from .registry import Config, Experiment, Outcome, Unit, experiment, registered
+from .report import listing, table, text
+from .results import Result, load
+from .runner import run
+
+__all__ = [
+    "Config",
+    "Experiment",
+    "Outcome",
+    "Result",
+    "Unit",
+    "classifier",
+    "experiment",
+    "listing",
+    "load",
+    "registered",
+    "run",
+    "table",
+    "text",
+]

@@ -1,0 +1,155 @@
+"""What a finished experiment writes, and how a chapter reads it back."""
+
+import datetime
+import inspect
+import math
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from . import sources, store
+from .registry import Config, Experiment, get, unit_name
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result that was written earlier."""
+
+    folder: Path
+    record: dict[str, Any]  # metrics.json
+    reason: str  # why it is stale; empty where it is up to date
+
+    @property
+    def stale(self) -> bool:
+        """Whether the present code or configuration is not the one that computed it."""
+        return bool(self.reason)
+
+    def values(self, metric: str, variant: str = "only") -> list[Any]:
+        """Return a metric of a variant, one value for each seed."""
+        rows = [u["metrics"] for u in self.record["units"] if u["variant"] == variant]
+        if not rows or metric not in rows[0]:
+            known = {u["variant"]: ", ".join(u["metrics"]) for u in self.record["units"]}
+            raise ValueError(
+                f"variant and metric must be among {known}, got {variant!r}, {metric!r}"
+            )
+        return [row[metric] for row in rows]
+
+
+def load(name: str, profile: str | None = None, out: str | Path | None = None) -> Result:
+    """Return the result of an experiment, and whether it is stale.
+
+    Without `profile`, that of the full one. It is looked for in `out`, else in ``results`` of the
+    checkout around the current folder, of the one that holds this package, or in ``./results``.
+    """
+    experiment = get(name)
+    profile = experiment.full if profile is None else profile
+    config = experiment.config(profile)
+    roots = [store.results_root(out)]
+    if out is None:
+        roots.append(sources.PACKAGE.parents[1] / "results")
+    folders = [store.result_folder(root, experiment, profile) for root in roots]
+    for folder in folders:
+        if (folder / "metrics.json").is_file():
+            record = store.read_json(folder / "metrics.json")
+            return Result(folder, record, why_stale(experiment, config, record["provenance"]))
+    raise FileNotFoundError(
+        f"there is no result of {name} ({profile}) in {folders[0]}: "
+        f"python -m diffusion_creativity run {name} --profile {profile} writes it"
+    )
+
+
+def why_stale(experiment: Experiment, config: Config, provenance: dict[str, Any]) -> str:
+    """Say why a result is stale; nothing where it is up to date."""
+    if provenance["source_hash"] != source_hash(experiment):
+        return "the source has changed since"
+    if provenance["config_hash"] != sources.config_hash(config):
+        return "the configuration has changed since"
+    return ""
+
+
+def source_hash(experiment: Experiment) -> str:
+    """Hash of the present sources on which an experiment depends."""
+    compute = inspect.unwrap(experiment.compute)
+    return sources.source_hash(Path(inspect.getfile(compute)), compute.__name__)
+
+
+def finish(
+    experiment: Experiment,
+    profile: str,
+    config: Config,
+    work: list[tuple[str, int]],
+    folder: Path,
+    target: Path,
+) -> Result:
+    """Write sheets and tensors, and metrics.json last: it makes the result count."""
+    stored = [store.read_unit(folder / f"{unit_name(*unit)}.safetensors") for unit in work]
+    files = {}
+    for (variant, seed), unit in zip(work, stored, strict=True):
+        name = unit_name(variant, seed)
+        files |= {f"{name}-{key}.png": store.sheet(images) for key, images in unit.sheets.items()}
+        if unit.tensors:
+            files[f"{name}.safetensors"] = store.save(unit.tensors)
+    for name, content in files.items():
+        store.write(target / name, content)
+    records = [unit.record for unit in stored]
+    kept = ("variant", "seed", "metrics", "wall_s")
+    result = {
+        "experiment": experiment.name,
+        "provenance": _provenance(profile, config, records),
+        "config": asdict(config),
+        "summary": summary(records),
+        "units": [{key: record[key] for key in kept} for record in records],
+        "files": sorted(files),
+    }
+    earlier = target / "metrics.json"
+    if earlier.is_file():  # what an earlier run left and this one did not write
+        for name in set(store.read_json(earlier).get("files", [])) - set(files):
+            (target / name).unlink(missing_ok=True)
+    store.write_json(earlier, result)
+    return Result(target, store.read_json(earlier), "")
+
+
+def _provenance(profile: str, config: Config, records: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "device": sorted({record["device"] for record in records}),
+        "profile": profile,
+        "seeds": len({record["seed"] for record in records}),
+        "wall_s": round(sum(record["wall_s"] for record in records), 1),  # of all units together
+        "package": __version__,
+        "python": platform.python_version(),
+        "torch": sorted({record["torch"] for record in records}),
+        "source_hash": records[0]["source_hash"],
+        "config_hash": sources.config_hash(config),
+    }
+
+
+def summary(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """For each variant and numeric metric: mean over seeds, with Student's 95 % interval.
+
+    The interval is absent for a single seed, the mean where a seed's value is not finite.
+    """
+    table: dict[str, dict[str, list[float | None]]] = {}
+    for record in records:
+        row = table.setdefault(record["variant"], {})
+        for metric, value in record["metrics"].items():
+            if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+                row.setdefault(metric, []).append(value)
+    return {v: {m: _mean(values) for m, values in row.items()} for v, row in table.items()}
+
+
+def _mean(values: list[float | None]) -> dict[str, float | None]:
+    n = len(values)
+    if None in values:
+        return {"mean": None, "n": n}
+    mean = math.fsum(values) / n
+    if n == 1:
+        return {"mean": mean, "n": n}
+    from scipy import stats
+
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    half = float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
