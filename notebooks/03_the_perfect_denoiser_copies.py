@@ -947,7 +947,7 @@ for B in batch_counts:
         "ends": ends,
         "copied": dc.metrics.copied_fraction(ends, whole, interval=0.95),
         "distance": dc.metrics.nearest(ends, whole)[0].median().item() / 8,
-        "third": (dc.metrics.novelty_ratio(ends, whole) < 1 / 3).double().mean().item(),
+        "third": (dc.metrics.neighbour_ratio(ends, whole) < 1 / 3).double().mean().item(),
         "blend": ((ends - blend).flatten(1).norm(dim=1) <= 8e-3).double().mean().item(),
     }
 assert batched[1]["copied"].value == 1

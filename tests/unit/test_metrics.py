@@ -41,7 +41,7 @@ def test_nearest_is_exact(n, count, shape, offset, seed):
     torch.testing.assert_close(distances, exact.amin(1).float())
     two = exact.topk(2, largest=False).values
     torch.testing.assert_close(
-        metrics.novelty_ratio(samples, train), (two[:, 0] / two[:, 1]).float()
+        metrics.neighbour_ratio(samples, train), (two[:, 0] / two[:, 1]).float()
     )
 
 
@@ -57,7 +57,7 @@ def test_ties_go_to_the_first_index():
     distances, indices = metrics.nearest(torch.tensor([[1.0] * 4, [0.0] * 4]), train)
     assert distances.tolist() == [0, 0]
     assert indices.tolist() == [0, 1]
-    assert metrics.novelty_ratio(torch.ones(1, 4), train).item() == 1
+    assert metrics.neighbour_ratio(torch.ones(1, 4), train).item() == 1
 
 
 def test_nearest_checks_what_it_gets():
@@ -71,7 +71,7 @@ def test_nearest_checks_what_it_gets():
         with pytest.raises(ValueError, match=name):
             metrics.nearest(samples, train, **options)
     with pytest.raises(ValueError, match="at least 2"):
-        metrics.novelty_ratio(x, x[:1])
+        metrics.neighbour_ratio(x, x[:1])
     with pytest.raises(ValueError, match="tolerance"):
         metrics.copied_fraction(x, x, tolerance=-1)
     with pytest.raises(ValueError, match="confidence"):

@@ -1,21 +1,43 @@
 """Novelty, realism and agreement: pure functions on arrays.
 
 Samples are tensors (n, *shape), images or features alike; a distance is Euclidean over all the
-entries of an example.
+entries of an example. With `interval=0.95` a metric comes with its confidence interval.
 """
 
+from .agreement import pearson_r, r_squared
+from .copying import CopyRate, authenticity, c_t, copied_fraction, novelty_ratio
 from .distances import EnergyTest, energy_test, sliced_wasserstein
+from .diversity import vendi
+from .frechet import frechet_distance
 from .intervals import Interval, wilson
-from .neighbours import copied_fraction, nearest, nearest_in_orbit, novelty_ratio
+from .kernel import kernel_distance
+from .likelihood import FeatureLikelihood, feature_likelihood_divergence
+from .manifold import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
+from .neighbours import nearest, nearest_in_orbit, neighbour_ratio
 
 __all__ = [
+    "CopyRate",
+    "DensityCoverage",
     "EnergyTest",
+    "FeatureLikelihood",
     "Interval",
+    "PrecisionRecall",
+    "authenticity",
+    "c_t",
     "copied_fraction",
+    "density_coverage",
     "energy_test",
+    "feature_likelihood_divergence",
+    "frechet_distance",
+    "kernel_distance",
     "nearest",
     "nearest_in_orbit",
+    "neighbour_ratio",
     "novelty_ratio",
+    "pearson_r",
+    "precision_recall",
+    "r_squared",
     "sliced_wasserstein",
+    "vendi",
     "wilson",
 ]
