@@ -1,10 +1,13 @@
-"""Interactive figures, alive with a Python kernel and without one: `Explorer`, `Playground`."""
+"""Interactive figures, alive with a kernel and without: `Explorer`, `Plane`, `Playground`."""
 
 from . import formulas, marks
 from .controls import Choice, Slider
-from .explorer import MAX_BYTES, MAX_STATES, Explorer
+from .explorer import MAX_STATES, Explorer
+from .figure import MAX_BYTES
 from .panel import Panel
+from .plane import Plane
+from .plane_parts import Axis, PlanePoint, Region
 from .playground import Playground
 
-__all__ = ["MAX_BYTES", "MAX_STATES", "Choice", "Explorer", "Panel", "Playground", "Slider",
-           "formulas", "marks"]  # fmt: skip
+__all__ = ["MAX_BYTES", "MAX_STATES", "Axis", "Choice", "Explorer", "Panel", "Plane", "PlanePoint",
+           "Playground", "Region", "Slider", "formulas", "marks"]  # fmt: skip

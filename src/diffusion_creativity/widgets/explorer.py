@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
-from . import formulas, palette
+from . import formulas
 from .controls import MAX_VALUES, Control
+from .figure import MAX_BYTES, Figure, javascript, stylesheet, weigh
 from .frames import Frame, fill, frame_of
 from .packing import Packer
 from .panel import Panel
 
 MAX_STATES = 400
-MAX_BYTES = 3_000_000
-_HERE = Path(__file__).parent
-_open: dict[tuple, Explorer] = {}
 
 
-class Explorer(anywidget.AnyWidget):
+class Explorer(Figure):
     """Controls, one picture of one or more panels, and a caption.
 
     Make one with `Explorer.precomputed` (Python draws every state beforehand) or
@@ -40,11 +35,11 @@ class Explorer(anywidget.AnyWidget):
     {'n': 2}
     """
 
-    _esm = (_HERE / "explorer.js").read_text(encoding="utf-8")
-    _css = palette.css() + (_HERE / "explorer.css").read_text(encoding="utf-8")
+    _esm = javascript("shared_elements", "shared_arrays", "shared_axes", "shared_marks",
+                      "shared_pixels", "explorer")  # fmt: skip
+    _css = stylesheet()
 
     scene = traitlets.Dict().tag(sync=True)
-    blob = traitlets.Bytes(b"").tag(sync=True)
     source = traitlets.Unicode("").tag(sync=True)
     position = traitlets.Dict().tag(sync=True)
 
@@ -137,19 +132,11 @@ class Explorer(anywidget.AnyWidget):
             "arrays": packer.arrays,
             "deflated": deflated, "start": {c.name: c.start for c in controls}, **extra,
         }  # fmt: skip
-        size = len(blob) + len(json.dumps(scene, allow_nan=False, ensure_ascii=False)) + len(source)
-        if size > max_bytes:
-            raise ValueError(
-                f"figure {title!r} weighs {size:,} bytes, the limit is {max_bytes:,}: draw fewer "
-                "states or points, coarser maps or smaller images (or raise max_bytes)"
-            )
-        key = (title, tuple(c.name for c in controls), tuple(panels))
-        if key in _open:  # a cell run again replaces its figure: the notebook keeps one
-            _open.pop(key).close()
+        size = weigh(title, blob, scene, source, max_bytes)
         widget = cls(scene=scene, blob=blob, source=source, position=dict(scene["start"]))
         widget._frame, widget._controls, widget._panels = frame, controls, panels
         widget.nbytes = size
-        _open[key] = widget
+        widget._replace(title, tuple(c.name for c in controls), tuple(panels))
         return widget
 
     @property
@@ -186,15 +173,12 @@ class Explorer(anywidget.AnyWidget):
 
         return as_png(self.figure(**state))
 
-    def _repr_mimebundle_(self, **kwargs: Any):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
-        start = {c.name: c.values[c.start] for c in self._controls}
-        still = {"image/png": self.png(**start), "text/plain": self.frame(**start).alt}
-        return {**data, **still}, metadata
+    def _title(self) -> str:
+        return self.scene["title"]
 
-    # ipywidgets 7 would print the view alone; without this the bundle above is used there too.
-    _ipython_display_ = None
+    def _still(self) -> dict[str, Any]:
+        start = {c.name: c.values[c.start] for c in self._controls}
+        return {"image/png": self.png(**start), "text/plain": self.frame(**start).alt}
 
 
 def _controls(controls: Sequence[Control]) -> list[Control]:

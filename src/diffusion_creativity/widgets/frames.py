@@ -40,5 +40,5 @@ def frame_of(drawn: Any, panels: dict[str, Panel], state: dict[str, Any]) -> Fra
 
 
 def fill(template: str, words: dict[str, str]) -> str:
-    """Put words for ``{names}``, as explorer.js does; unknown names stay."""
+    """Put words for ``{names}``, as shared_elements.js does; unknown names stay."""
     return re.sub(r"\{(\w+)\}", lambda m: words.get(m[1], m[0]), template)

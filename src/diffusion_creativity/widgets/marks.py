@@ -1,6 +1,6 @@
 """Marks, the words in which a figure is described: each function returns a plain dictionary.
 
-The same dictionaries are drawn by explorer.js in the browser and by picture.py in print. Arrays
+The same dictionaries are drawn by shared_marks.js in the browser and by picture.py in print. Arrays
 may be numpy arrays, lists or torch tensors on the CPU. Colours are names of the book's palette
 (``data``, ``denoiser``, ``generated``, ``law``, ``noise``, ``warning``, ``ink``, ``muted``),
 ``cat0`` … ``cat11``, or ``#rrggbb``.
@@ -23,6 +23,7 @@ ARRAYS = {
     "vline": ("x",), "hline": ("y",), "heat": ("z",), "images": ("data",),
 }  # fmt: skip
 OPTIONAL = ("low", "size", "colors", "angle")
+SHAPES = ("dot", "ring", "cross", "square", "triangle", "diamond")
 
 
 def _mark(kind: str, **fields: Any) -> Mark:
@@ -30,7 +31,7 @@ def _mark(kind: str, **fields: Any) -> Mark:
 
 
 def points(x, y, *, color="data", size=3.0, opacity=None, shape="dot", colors=None, label=None):
-    """Dots; `shape` is dot, ring or cross; `size` (radius in pixels) may be an array.
+    """Dots; `shape` is one of `SHAPES`; `size` (radius in pixels) may be an array.
 
     `colors` (integers) colours the dots by class. `label` makes a legend entry.
     """
@@ -162,6 +163,8 @@ def check(mark: Any, where: str) -> None:
     for colour in mark.get("outline") or ():
         if colour is not None and not is_colour(colour):
             raise ValueError(f"{where}, mark {kind}: no colour {colour!r}")
+    if mark.get("shape", "dot") not in SHAPES:
+        raise ValueError(f"{where}, mark {kind}: no shape {mark['shape']!r}")
     if mark.get("anchor", "start") not in ("start", "middle", "end"):
         raise ValueError(f"{where}, mark {kind}: no anchor {mark['anchor']!r}")
     palette = mark.get("palette", "gray")

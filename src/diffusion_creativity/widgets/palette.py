@@ -22,7 +22,7 @@ CATEGORICAL = [
     "#888888",
 ]
 
-# Stops of the continuous palettes; explorer.js holds the same lists.
+# Stops of the continuous palettes; shared_pixels.js holds the same lists.
 CONTINUOUS = {
     "gray": ["#000000", "#ffffff"],
     "ink": ["#ffffff", "#000000"],
@@ -98,7 +98,7 @@ def _variables(colours: dict[str, str]) -> str:
 
 
 def css() -> str:
-    """Variables for light and dark: the page's theme first, then the system's."""
+    """Variables for light and dark: the page's theme first, then the system's; paper is light."""
     themed = "[data-theme], [theme]"
     dark = ", ".join(
         f"{place} .dc-explorer"
@@ -113,7 +113,7 @@ def css() -> str:
     system = f"html:not({themed}) body:not([data-jp-theme-light], .vscode-light) .dc-explorer"
     return (
         f".dc-explorer {{ color-scheme: light; {_variables(LIGHT)} }}\n"
-        f"@media (prefers-color-scheme: dark) {{ {system} {{ color-scheme: dark; "
+        f"@media screen and (prefers-color-scheme: dark) {{ {system} {{ color-scheme: dark; "
         f"{_variables(DARK)} }} }}\n"
-        f"{dark} {{ color-scheme: dark; {_variables(DARK)} }}\n"
+        f"@media screen {{ {dark} {{ color-scheme: dark; {_variables(DARK)} }} }}\n"
     )

@@ -16,10 +16,12 @@ class Panel:
     """Where marks are drawn.
 
     `kind` is ``"plane"`` (axes; heat maps too) or ``"images"`` (a grid of small images). Limits
-    left out are those of all states together. `aspect` ``"equal"``: one unit is as long in x as
-    in y. `axes` False draws a bare frame. `ratio` is height over width, `height` the largest
-    height in pixels when `aspect` is equal. `drag` names the sliders that a click or drag in the
-    panel moves, as (for x, for y); None for a direction that moves nothing.
+    left out are those of all states together. `xlog`, `ylog`: True for a logarithm, a number w
+    for one that goes on through 0, asinh(x / w), which is about linear where x is below w.
+    `aspect` ``"equal"``: one unit is as long in x as in y. `axes` False draws a bare frame.
+    `ratio` is height over width, `height` the largest height in pixels when `aspect` is equal.
+    `drag` names the sliders that a click or drag in the panel moves, as (for x, for y); None for
+    a direction that moves nothing.
     """
 
     title: str = ""
@@ -27,8 +29,8 @@ class Panel:
     ylabel: str = ""
     xlim: tuple[float, float] | None = None
     ylim: tuple[float, float] | None = None
-    xlog: bool = False
-    ylog: bool = False
+    xlog: bool | float = False
+    ylog: bool | float = False
     aspect: str = "auto"
     kind: str = "plane"
     axes: bool = True
@@ -44,10 +46,13 @@ class Panel:
         if self.aspect not in ("auto", "equal"):
             raise ValueError(f"panel aspect {self.aspect!r}: use 'auto' or 'equal'")
         for name, log in (("xlim", self.xlog), ("ylim", self.ylog)):
+            if log and log is not True and not 0 < log < np.inf:
+                raise ValueError(f"panel {name[0]}log={log!r}: use True, False or a width > 0")
             limits = getattr(self, name)
             if limits is not None:
                 low, high = (float(v) for v in limits)
-                if not np.isfinite([low, high]).all() or low >= high or (log and low <= 0):
+                plain = np.isfinite([low, high]).all() and low < high
+                if not plain or (log is True and low <= 0):
                     raise ValueError(f"panel {name}={limits}: need finite low < high, > 0 if log")
                 object.__setattr__(self, name, (low, high))
 
@@ -87,12 +92,12 @@ def _values(marks: list[Mark], axis: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _limits(values: np.ndarray, log: bool) -> tuple[float, float]:
-    values = values[values > 0] if log else values
+def _limits(values: np.ndarray, log: bool | float) -> tuple[float, float]:
+    values = values[values > 0] if log is True else values
     if not values.size:
-        return (0.1, 10.0) if log else (0.0, 1.0)
+        return (0.1, 10.0) if log is True else (0.0, 1.0)
     low, high = float(values.min()), float(values.max())
-    if log:
+    if log is True:
         stretch = max((high / low) ** 0.04, 1.1)
         return low / stretch, high * stretch
     margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1

@@ -20,6 +20,7 @@ from .palette import CATEGORICAL, CONTINUOUS, LIGHT, light, mix
 from .panel import Panel
 
 _CELL = 4  # pixels between images
+_MARKERS = {"dot": "o", "square": "s", "triangle": "^", "diamond": "D"}
 
 
 def draw(frame: Frame, panels: dict[str, Panel], title: str, columns: int) -> Figure:
@@ -34,7 +35,7 @@ def draw(frame: Frame, panels: dict[str, Panel], title: str, columns: int) -> Fi
         for ax in axes[len(panels) :]:
             ax.set_axis_off()
         for ax, (name, panel) in zip(axes, panels.items(), strict=False):
-            _panel(ax, panel, frame.panels[name])
+            draw_panel(ax, panel, frame.panels[name])
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", color=LIGHT["ink"])
         caption = textwrap.fill(frame.caption, 105)
         figure.supxlabel(caption, x=0.01, ha="left", fontsize=9, color=LIGHT["muted"])
@@ -49,7 +50,8 @@ def as_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _panel(ax: Axes, panel: Panel, marks: list[Mark]) -> None:
+def draw_panel(ax: Axes, panel: Panel, marks: list[Mark]) -> None:
+    """One panel with its marks."""
     ax.set_title(panel.title, loc="left", fontsize=10, color=LIGHT["ink"])
     ax.set_axisbelow(True)
     if panel.kind == "images":
@@ -58,7 +60,8 @@ def _panel(ax: Axes, panel: Panel, marks: list[Mark]) -> None:
             _images(ax, mark)
         return
     ax.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel, ylabel=panel.ylabel)
-    ax.set(xscale="log" if panel.xlog else "linear", yscale="log" if panel.ylog else "linear")
+    _scale(ax.set_xscale, panel.xlog)
+    _scale(ax.set_yscale, panel.ylog)
     ax.set_aspect(panel.aspect)
     ax.tick_params(colors=LIGHT["muted"], labelsize=8.5)
     for side, spine in ax.spines.items():
@@ -73,6 +76,13 @@ def _panel(ax: Axes, panel: Panel, marks: list[Mark]) -> None:
         _DRAW[mark["mark"]](ax, mark)
     if ax.get_legend_handles_labels()[1]:
         ax.legend(fontsize=8, frameon=False, loc="best", labelcolor=LIGHT["ink"])
+
+
+def _scale(set_scale, log: bool | float) -> None:
+    if log and log is not True:
+        set_scale("asinh", linear_width=log)
+    else:
+        set_scale("log" if log else "linear")
 
 
 def _style(m: Mark, width: float = 2.0) -> dict:
@@ -91,7 +101,8 @@ def _points(ax: Axes, m: Mark) -> None:
     elif m.get("shape") == "ring":
         ax.scatter(m["x"], m["y"], area, facecolors="none", edgecolors=colour, **common)
     else:
-        ax.scatter(m["x"], m["y"], area, colour, linewidths=0, **common)
+        marker = _MARKERS[m.get("shape", "dot")]
+        ax.scatter(m["x"], m["y"], area, colour, marker=marker, linewidths=0, **common)
 
 
 def _line(ax: Axes, m: Mark) -> None:

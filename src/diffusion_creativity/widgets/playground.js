@@ -40,13 +40,6 @@ function stateInAddress() {
 
 // ---------------------------------------------------------------- page elements
 
-function h(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) if (value !== false && value != null) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
 function field(id, label, input, output = "") {
   input.id = id;
   return h("div", { class: `dc-control${input.matches("select") ? " dc-choice" : ""}` },

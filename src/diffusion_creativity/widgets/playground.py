@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
-from . import palette
+from .figure import Figure, javascript, stylesheet
 from .marks import as_array
 
 TARGETS = ("ring", "spiral", "moons", "checkerboard", "mixture", "letters",
@@ -21,34 +18,17 @@ ARCHITECTURES = ("bayes", "equivariant", "affine", "convolution", "polynomial", 
 STEPS = (2, 4, 8, 12, 18, 25, 40, 60, 100)
 MAX_IMAGES = 400
 MAX_PIXELS = 144
-_HERE = Path(__file__).parent
-_FILES = ("math", "catalogue", "draw")
 _PLANE_ONLY, _IMAGES_ONLY = {"coordinates"}, {"convolution", "pixelwise", "blocks"}
 _LINE = set(TARGETS[6:10])
 
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Playground</title>
-<style>:root {{ color-scheme: light dark; }} body {{ margin: 12px; }} {style}</style></head>
-<body><main><h1 hidden>Playground</h1><div id="place"></div></main>
-<script type="module">
-const spec = {spec}, bytes = Uint8Array.from(atob("{data}"), (c) => c.charCodeAt(0));
-const values = {{ spec, blob: new DataView(bytes.buffer) }};
-const url = URL.createObjectURL(new Blob([{code}], {{ type: "text/javascript" }}));
-const {{ default: figure }} = await import(url);
-figure.render({{ model: {{ get: (name) => values[name] }}, el: document.getElementById("place") }});
-</script></body></html>
-"""
-
-
 def source() -> str:
-    """The JavaScript of the playground: mathematics, catalogue, pictures, and the figure itself."""
-    names = [f"playground_{name}.js" for name in _FILES] + ["playground.js"]
-    return "".join((_HERE / name).read_text(encoding="utf-8") for name in names)
+    """The JavaScript of the playground: mathematics, catalogue, pictures, the figure itself."""
+    return javascript("shared_elements", "playground_math", "playground_catalogue",
+                      "playground_draw", "playground")  # fmt: skip
 
 
-class Playground(anywidget.AnyWidget):
+class Playground(Figure):
     """Choose a target and an architecture; see data, generated law and samples side by side.
 
     Everything is computed in the browser, so the figure lives on a page without a kernel, and each
@@ -79,14 +59,9 @@ class Playground(anywidget.AnyWidget):
     """
 
     _esm = source()
-    _css = (
-        palette.css()
-        + (_HERE / "explorer.css").read_text(encoding="utf-8")
-        + (_HERE / "playground.css").read_text(encoding="utf-8")
-    )
+    _css = stylesheet("playground")
 
     spec = traitlets.Dict().tag(sync=True)
-    blob = traitlets.Bytes(b"").tag(sync=True)
 
     def __init__(
         self, target: str = "ring", architecture: str = "affine", images: Any = None, *,
@@ -114,29 +89,15 @@ class Playground(anywidget.AnyWidget):
         super().__init__(spec=spec, blob=blob)
         self.nbytes = len(blob) + len(json.dumps(spec)) + len(self._esm) + len(self._css)
 
-    def html(self) -> str:
-        """A page that holds the figure and nothing else: save it, send it, open it anywhere."""
-        data = base64.b64encode(self.blob).decode()
-        values = {"style": self._css, "spec": _script(self.spec), "code": _script(self._esm)}
-        return _PAGE.format(data=data, **values)
+    def _title(self) -> str:
+        return "Playground"
 
-    def _repr_mimebundle_(self, **kwargs: Any):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+    def _still(self) -> dict[str, Any]:
         start = self.spec["start"]
-        plain = (
-            "Playground of targets and architectures, alive in a browser; it starts with target "
-            f"{start['target']} and architecture {start['arch']}."
-        )
-        return {**data, "text/plain": plain}, metadata
-
-    # ipywidgets 7 would print the view alone; without this the bundle above is used there too.
-    _ipython_display_ = None
-
-
-def _script(value: Any) -> str:
-    """JSON that may stand in a script of a page."""
-    return json.dumps(value).replace("</", "<\\/")
+        return {
+            "text/plain": "Playground of targets and architectures, alive in a browser; it starts "
+            f"with target {start['target']} and architecture {start['arch']}."
+        }
 
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:
