@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ def part(name: str, split: str) -> ImageSet:
     every = load("digits")
     order = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))
     chosen = order[HELD_OUT:] if split == "train" else order[:HELD_OUT]
-    return ImageSet(every.x[chosen], every.labels[chosen], name, every.licence, every.source)
+    return replace(every, x=every.x[chosen], labels=every.labels[chosen])
 
 
 def fingerprint(tensors: dict[str, Tensor]) -> str:

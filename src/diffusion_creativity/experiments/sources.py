@@ -26,7 +26,8 @@ def source_hash(path: Path, name: str) -> str:
     Names are followed from definition to definition, through imports (those inside functions too)
     and whole classes, so that an edit elsewhere in a module changes nothing. Comments, docstrings,
     annotations of arguments, and the file in which a definition lies do not count; nor do the
-    function's own decorators.
+    function's own decorators. A module imported by a computed name is not followed: so the readers
+    of data files do not count, and the files have hashes of their own.
     """
     _module.cache_clear()
     pieces = {_module(file).code(symbol) for file, symbol in reachable(path, name)}
