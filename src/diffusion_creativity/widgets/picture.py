@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
+from matplotlib.scale import AsinhScale
+from matplotlib.ticker import NullLocator
 
 from .frames import Frame
 from .marks import Mark, as_array
@@ -60,8 +62,8 @@ def draw_panel(ax: Axes, panel: Panel, marks: list[Mark]) -> None:
             _images(ax, mark)
         return
     ax.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel, ylabel=panel.ylabel)
-    _scale(ax.set_xscale, panel.xlog)
-    _scale(ax.set_yscale, panel.ylog)
+    _scale(ax, "x", panel.xlog, panel.xlim)
+    _scale(ax, "y", panel.ylog, panel.ylim)
     ax.set_aspect(panel.aspect)
     ax.tick_params(colors=LIGHT["muted"], labelsize=8.5)
     for side, spine in ax.spines.items():
@@ -78,11 +80,18 @@ def draw_panel(ax: Axes, panel: Panel, marks: list[Mark]) -> None:
         ax.legend(fontsize=8, frameon=False, loc="best", labelcolor=LIGHT["ink"])
 
 
-def _scale(set_scale, log: bool | float) -> None:
-    if log and log is not True:
-        set_scale("asinh", linear_width=log)
-    else:
-        set_scale("log" if log else "linear")
+def _scale(ax: Axes, name: str, log: bool | float, limits: tuple[float, float]) -> None:
+    if not log or log is True:
+        ax.set(**{f"{name}scale": "log" if log else "linear"})
+        return
+    ax.set(**{f"{name}scale": AsinhScale(None, linear_width=log)})
+    axis = {"x": ax.xaxis, "y": ax.yaxis}[name]
+    reach = max(abs(v) for v in limits)
+    if reach > 3 * log:  # as shared_axes.js does: 0 and the powers of ten
+        powers = 10.0 ** np.arange(math.ceil(math.log10(log) - 1e-9), math.log10(reach) + 1e-9)
+        ticks = [v for v in (*-powers[::-1], 0.0, *powers) if limits[0] <= v <= limits[1]]
+        axis.set_ticks(ticks, [f"{v:g}".replace("-", "−") for v in ticks])
+        axis.set_minor_locator(NullLocator())
 
 
 def _style(m: Mark, width: float = 2.0) -> dict:

@@ -17,9 +17,10 @@ async function render({ model, el }) {
     ui.point.show(at.i);
     for (const k of ["x", "y"]) ui[k]?.show(scene.offered[k].indexOf(at[k].name));
     ui.plot.setAttribute("aria-label", fill(scene.alt, at.words));
-    const seen = drawPlane(ui, scene, at);
-    if (before && (before.x !== at.x || before.y !== at.y)) glide(ui, before.at, seen.at);
-    before = { x: at.x, y: at.y, at: seen.at };
+    const places = drawPlane(ui, scene, at);
+    const axes = `${at.x.name} ${at.y.name}`;
+    if (before && before.axes !== axes) glide(ui, before.at, places);
+    before = { axes, at: places };
     drawChosen(ui, scene, at, marks);
     drawNumbers(ui, scene, at);
     clearTimeout(speak); // a screen reader hears where the reader stopped, not every step
@@ -81,8 +82,7 @@ function build(scene, id) {
   const caption = h("p", { class: "dc-caption", "aria-live": "polite" }), keys = h("div", { class: "dc-legend dcq-keys" }), note = h("p", { class: "dcq-note" });
   const legend = h("div", { class: "dc-legend" }), plane = h("div", { class: "dc-panel dcq-plane" }, legend, plot, keys);
   const side = h("div", { class: "dcq-side" }, name, about, frame, numbers, caption);
-  if (scene.groups.length > 1 || scene.groups[0][0])
-    legend.innerHTML = scene.groups.map(([text, tint, shape]) => `<span>${icon(shape, tint)}${esc(text)}</span>`).join("");
+  legend.innerHTML = scene.groups.filter(([text]) => text).map(([text, tint, shape]) => `<span>${icon(shape, tint)}${esc(text)}</span>`).join("");
   const root = h("div", { class: "dc-explorer dc-plane", role: "group", "aria-label": scene.title },
     h("div", { class: "dc-title", "aria-hidden": "true" }, scene.title),
     h("div", { class: "dc-controls" }, ...[point, x, y].filter(Boolean).map((c) => c.node)), h("div", { class: "dcq-body" }, plane, side, note));
@@ -115,6 +115,7 @@ function followPointer(ui, places, choose, chosen) {
 
 // ---------------------------------------------------------------- the plane
 
+// Draws everything in the plane; returns where the points are, in pixels.
 function drawPlane(ui, scene, at) {
   const spec = { xlim: at.x.limits, ylim: at.y.limits, xlog: at.x.log, ylog: at.y.log, xlabel: at.x.label, ylabel: at.y.label, axes: true, ratio: ui.plane.clientWidth < 440 ? 0.95 : 0.76 };
   const p = { spec, node: ui.plane }, ax = frame(p, TALLEST), { box } = ax, { x, y } = ax;
@@ -143,7 +144,7 @@ function drawPlane(ui, scene, at) {
   if (ui.keys.innerHTML !== keys) ui.keys.innerHTML = keys;
   const notes = [at.x, at.y].filter((a) => a.note).map((a) => `<b>${esc(a.label)}</b>: ${esc(a.note)}`).join(" ");
   if (ui.note.innerHTML !== notes) ui.note.innerHTML = notes;
-  return { at: places };
+  return places;
 }
 
 // Widths of words in the font of labels; a heavy one, so that no label moves when it is chosen.
@@ -234,7 +235,7 @@ function drawChosen(ui, scene, { i, point }, marks) {
 // Whole multiples of the pixels, so that every pixel is as large as the next.
 function drawSheet(ui, sheets) {
   const [count, high, wide] = sheets[0].data.shape, room = Math.max(120, ui.side.clientWidth || 320), gap = 4;
-  const times = Math.max(1, Math.round(46 / wide)), size = [wide * times, high * times], pair = sheets.length > 1 ? 2 : 0;
+  const times = Math.max(1, Math.round(50 / wide)), size = [wide * times, high * times], pair = sheets.length > 1 ? 2 : 0;
   const lines = Math.ceil(count / Math.max(1, Math.floor((room + gap) / (size[0] + gap)))), columns = Math.ceil(count / lines);
   const pitch = sheets.length * size[1] + pair + (pair ? 10 : gap);
   const layers = sheets.map((m, k) => ({ m, size, places: Array.from({ length: count }, (_, i) => [(i % columns) * (size[0] + gap), Math.floor(i / columns) * pitch + k * (size[1] + pair)]) }));

@@ -29,7 +29,8 @@ def draw(plane: Plane, chosen: str, x: str, y: str) -> Figure:
     """The plane with names at its points, and a strip of samples for each point."""
     points = plane.points
     rows = -(-len(points) // 2)
-    strips = (1.1 if any(p.nearest is not None for p in points) else 0.75) * rows
+    pairs = any(p.nearest is not None for p in points)
+    strips = (1.1 if pairs else 0.75) * rows
     with rc_context({"font.size": 10, "axes.unicode_minus": True, "svg.fonttype": "path"}):
         figure = Figure((7.4, 5.6 + strips), dpi=120, layout="constrained",
                         facecolor=LIGHT["panel"])  # fmt: skip
@@ -45,15 +46,19 @@ def draw(plane: Plane, chosen: str, x: str, y: str) -> Figure:
             _strip(axes, plane, point)
         for axes in grid[len(points) :]:
             axes.set_axis_off()
-        words = plane.words(chosen, x, y)
-        said = f"{words['label']}: {fill(plane.scene['caption'], words)}"
-        said += f" Bars: {plane.scene['interval']}." if plane.scene["interval"] else ""
+        said = _caption(plane, plane.words(chosen, x, y), pairs)
         top.suptitle(plane.scene["title"], x=0.01, ha="left", fontweight="bold", color=LIGHT["ink"])
         below.supxlabel(textwrap.fill(said, 105), x=0.01, ha="left", fontsize=9,
                         color=LIGHT["muted"])  # fmt: skip
         figure.draw_without_rendering()
         _names(ax, plane, x, y)
     return figure
+
+
+def _caption(plane: Plane, words: dict[str, str], pairs: bool) -> str:
+    said = f"{words['label']}: {fill(plane.scene['caption'], words)}"
+    said += f" Bars: {plane.scene['interval']}." if plane.scene["interval"] else ""
+    return said + (" Under each sample: its nearest training image." if pairs else "")
 
 
 def _marks(plane: Plane, x: str, y: str) -> list[marks.Mark]:

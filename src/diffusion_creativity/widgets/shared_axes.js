@@ -32,7 +32,7 @@ function ticks([low, high], log, room) {
 // 0 and powers of ten on both sides of it, as many as fit.
 function symmetricTicks([low, high], width, room) {
   const top = Math.floor(Math.log10(Math.max(-low, high)) + 1e-9), first = Math.min(top, Math.ceil(Math.log10(width) - 1e-9));
-  const decades = top - first + 1, sides = low < 0 && high > 0 ? 2 : 1, stride = Math.max(1, Math.ceil((decades * sides) / Math.max(1, room - 1)));
+  const decades = top - first + 1, sides = low <= -width && high >= width ? 2 : 1, stride = Math.max(1, Math.ceil((decades * sides) / Math.max(1, room - 1)));
   const out = low <= 0 && high >= 0 ? [[0, "0"]] : [];
   for (let k = top; k >= first; k -= stride)
     for (const side of [-1, 1]) if (side * 10 ** k >= low && side * 10 ** k <= high) out.push([side * 10 ** k, (side < 0 ? "−" : "") + power(1, k)]);
