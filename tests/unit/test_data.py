@@ -1,14 +1,12 @@
-"""Data: what is loaded, what is drawn, and what happens when a file cannot be had."""
+"""Data: what is drawn, the digits, and bad arguments."""
 
-import gzip
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from diffusion_creativity import data
-from diffusion_creativity.data import images, toy
+from diffusion_creativity.data import toy
 
 TARGETS = [
     toy.gaussian_mixture([[0.0, 1], [2, 3]], [0.2, 0.5], [1, 3]),
@@ -58,53 +56,7 @@ def test_digits():
     assert digits.labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     few = digits.subset(20, seed=1)
     assert len(few) == len(few.x.flatten(1).unique(dim=0)) == 20
-
-
-def idx(array):
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(s.to_bytes(4, "big") for s in array.shape)
-    return gzip.compress(header + array.tobytes())
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A data folder with a three-image MNIST whose hashes are the known ones."""
-    raw = tmp_path / "data" / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    pixels = np.arange(3 * 28 * 28, dtype=np.uint8).reshape(3, 28, 28)
-    spec = images._IDX["mnist"]
-    for prefix in ("train", "t10k"):
-        (raw / f"{prefix}-images-idx3-ubyte.gz").write_bytes(idx(pixels))
-        (raw / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(idx(np.array([3, 1, 4], np.uint8)))
-    import pooch
-
-    for file in spec.md5:
-        monkeypatch.setitem(spec.md5, file, pooch.file_hash(raw / file, alg="md5"))
-    monkeypatch.setenv("DIFFUSION_CREATIVITY_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return raw
-
-
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_idx_files_are_read_from_the_readers_folder(folder, split):
-    mnist = data.load("mnist", split)
-    assert mnist.x.shape == (3, 1, 28, 28)
-    assert mnist.labels.tolist() == [3, 1, 4]
-    assert mnist.x[0, 0, 0, 5].item() == pytest.approx(5 / 127.5 - 1)
-
-
-def test_a_damaged_file_is_refused(folder):
-    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"half")
-    with pytest.raises(ValueError, match="damaged"):
-        data.load("mnist")
-
-
-def test_a_failed_download_says_what_to_do_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.delenv("DIFFUSION_CREATIVITY_DATA", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    unreachable = images.Idx("none", "http://127.0.0.1:9/", {"a.gz": "0" * 32}, "", "")
-    with pytest.raises(OSError, match=r"could not get a\.gz.*Put it by hand"):
-        images._fetch(unreachable, "a.gz")
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert (few.name, few.licence, few.classes) == ("digits", "CC BY 4.0", tuple("0123456789"))
 
 
 @pytest.mark.parametrize(

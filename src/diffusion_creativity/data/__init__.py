@@ -1,6 +1,11 @@
-"""Image sets by name (`load`), targets of known moments (`toy`), and lookalikes (`twins`)."""
+"""Image sets by name (`load`) or from the reader's own files (`folder`, `celeba`).
+
+Also targets whose moments are known (`toy`) and lookalikes that share moments (`twins`).
+"""
 
 from . import toy, twins
-from .images import ImageSet, load, names
+from .images import ImageSet, Skipped, load, names
+from .own_celeba import celeba
+from .own_folder import folder
 
-__all__ = ["ImageSet", "load", "names", "toy", "twins"]
+__all__ = ["ImageSet", "Skipped", "celeba", "folder", "load", "names", "toy", "twins"]

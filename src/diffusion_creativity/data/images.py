@@ -1,16 +1,22 @@
-"""Image sets by name: where each comes from, how its files are read."""
+"""Image sets by name: what a set is (`ImageSet`), and where each comes from (`load`)."""
 
-import gzip
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import _validate
+
+
+class Skipped(NamedTuple):
+    """A file that could not be used, and why."""
+
+    file: str  # relative to the folder or zip, with forward slashes
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no one truth value: sets compare by identity
@@ -22,6 +28,8 @@ class ImageSet:
     name: str
     licence: str
     source: str
+    classes: tuple[str, ...] = ()  # classes[labels[i]] names the class of image i; empty: no names
+    skipped: tuple[Skipped, ...] = ()  # files of the reader's folder that are not in x
 
     def __len__(self) -> int:
         return len(self.x)
@@ -32,124 +40,101 @@ class ImageSet:
         if not 1 <= n <= len(self):
             raise ValueError(f"n must lie in 1 … {len(self)}, got {n}")
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:n]
-        return ImageSet(self.x[order], self.labels[order], self.name, self.licence, self.source)
-
-
-@dataclass(frozen=True)
-class Idx:
-    """A set in four gzipped IDX files, as MNIST is published."""
-
-    folder: str  # below the data folder; the layout that torchvision expects too
-    url: str
-    md5: dict[str, str]
-    licence: str
-    source: str
-
-
-_IDX = {
-    "fashion_mnist": Idx(
-        "FashionMNIST/raw",
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        {
-            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-        },
-        "MIT, © 2017 Zalando SE",
-        "Xiao, Rasul & Vollgraf 2017, arXiv:1708.07747",
-    ),
-    "mnist": Idx(
-        "MNIST/raw",
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        {
-            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-        },
-        "CC BY-SA 3.0, © Yann LeCun and Corinna Cortes",
-        "LeCun, Bottou, Bengio & Haffner 1998, Proc. IEEE 86(11)",
-    ),
-}
+        return replace(self, x=self.x[order], labels=self.labels[order])
 
 
 def load(name: str, split: str = "train") -> ImageSet:
-    """Load an image set: ``"digits"`` (offline), ``"mnist"`` or ``"fashion_mnist"``.
+    r"""Load an image set by its name.
 
-    ``digits`` has one split, all 1,797 images. The others are looked for in the folder that the
-    environment variable ``DIFFUSION_CREATIVITY_DATA`` names, then in the cache, then downloaded
-    and checked by hash.
+    ==================  =======================  ========  ====================  ==================
+    name                images (train + test)    shape     licence               needs
+    ==================  =======================  ========  ====================  ==================
+    ``digits``          1,797 (train only)       1, 8, 8   CC BY 4.0             nothing
+    ``mnist``           60,000 + 10,000          1, 28, 28 CC BY-SA 3.0          download, 12 MB
+    ``fashion_mnist``   60,000 + 10,000          1, 28, 28 MIT                   download, 31 MB
+    ``cifar10``         50,000 + 10,000          3, 32, 32 none stated           download, 170 MB
+    ``cifar10_subset``  10,000 + 1,000           3, 32, 32 none stated           its two files
+    ``celeba``          162,770 + 19,962         3, 32, 32 research only         your own copy
+    ==================  =======================  ========  ====================  ==================
+
+    The published files are looked for in the folder that the environment variable
+    ``DIFFUSION_CREATIVITY_DATA`` names, then in the cache, then downloaded; each is checked by its
+    SHA-256. Where the full CIFAR-10 is in neither folder but the subset is, ``"cifar10"`` gives the
+    subset, with a warning and under its own name. ``celeba`` reads
+    ``$DIFFUSION_CREATIVITY_DATA/celeba`` and also has the split "valid"; `own_celeba.celeba` takes
+    any path, size and limit, and `own_folder.folder` reads any folder of images.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    split : {"train", "test"}
+        The part, as its authors divided the set.
+
+    Returns
+    -------
+    ImageSet
+        x has shape (N, C, H, W), float32 in [-1, 1]: black is -1, white is 1.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or split, and for a damaged file in your own folder.
+    OSError
+        When a file can be neither found nor downloaded: what was tried, where to put it by hand.
     """
-    loaders: dict[str, Callable[[str], ImageSet]] = {"digits": _digits}
-    loaders |= {key: lambda split, key=key: _idx_set(key, split) for key in _IDX}
-    if name not in loaders:
-        raise ValueError(f"name must be one of {', '.join(sorted(loaders))}, got {name!r}")
-    if split not in ("train", "test"):
-        raise ValueError(f'split must be "train" or "test", got {split!r}')
-    return loaders[name](split)
+    if name not in _SETS:
+        raise ValueError(
+            f"name must be one of {', '.join(names())}, got {name!r}; "
+            "your own images are read by data.folder(path)"
+        )
+    return _SETS[name](split)
 
 
 def names() -> tuple[str, ...]:
     """The names that `load` takes."""
-    return ("digits", *sorted(_IDX))
+    return tuple(sorted(_SETS))
 
 
-def _to_unit_range(pixels: np.ndarray, top: float) -> Tensor:
-    """Map (N, H, W) in [0, top] to float32 (N, 1, H, W) in [-1, 1]."""
-    return torch.from_numpy(pixels.astype(np.float32) * np.float32(2 / top) - 1)[:, None]
+def check_split(split: str, allowed: Sequence[str], name: str) -> str:
+    """Return `split` where the set `name` has it."""
+    if split not in allowed:
+        options = ", ".join(f'"{option}"' for option in allowed)
+        raise ValueError(f"split of {name} must be one of {options}, got {split!r}")
+    return split
+
+
+def unit_range(pixels: np.ndarray, top: float = 255) -> Tensor:
+    """Map an array with values in [0, top] to float32 in [-1, 1], both ends exact."""
+    scaled = np.divide(pixels, np.float32(top / 2), dtype=np.float32, order="C")
+    return torch.from_numpy(np.subtract(scaled, 1, out=scaled))
 
 
 def _digits(split: str) -> ImageSet:
-    if split != "train":
-        raise ValueError('"digits" has only the split "train"')
+    check_split(split, ["train"], "digits")
     from sklearn.datasets import load_digits  # slow to import, and only this set needs it
 
     bunch = load_digits()
     return ImageSet(
-        _to_unit_range(bunch.images, 16),
+        unit_range(bunch.images[:, None], 16),
         torch.from_numpy(bunch.target.astype(np.int64)),
         "digits",
         "CC BY 4.0",
         "Alpaydin & Kaynak 1998, UCI repository, doi:10.24432/C50P49; shipped by scikit-learn",
+        tuple("0123456789"),
     )
 
 
-def _idx_set(name: str, split: str) -> ImageSet:
-    spec, prefix = _IDX[name], "train" if split == "train" else "t10k"
-    images = _read_idx(_fetch(spec, f"{prefix}-images-idx3-ubyte.gz"))
-    labels = _read_idx(_fetch(spec, f"{prefix}-labels-idx1-ubyte.gz"))
-    return ImageSet(
-        _to_unit_range(images, 255),
-        torch.from_numpy(labels.astype(np.int64)),
-        name,
-        spec.licence,
-        spec.source,
-    )
+def _later(module: str, function: str, *first: str) -> Callable[[str], ImageSet]:
+    """A loader that imports its module of this package when it is called."""
+    return lambda split: getattr(import_module(f".{module}", __package__), function)(*first, split)
 
 
-def _fetch(spec: Idx, file: str) -> Path:
-    """Return the path of a file whose hash is right, downloading it if need be."""
-    import pooch
-
-    folder = os.environ.get("DIFFUSION_CREATIVITY_DATA")
-    if folder and (own := Path(folder) / spec.folder / file).exists():
-        if pooch.file_hash(own, alg="md5") != spec.md5[file]:
-            raise ValueError(f"{own} is damaged: its md5 is not {spec.md5[file]}; replace it")
-        return own
-    cache = Path(pooch.os_cache("diffusion_creativity")) / spec.folder
-    try:
-        return Path(pooch.retrieve(spec.url + file, f"md5:{spec.md5[file]}", file, cache))
-    except Exception as error:  # pooch lets through whatever its downloader raises
-        raise OSError(
-            f"could not get {file} from {spec.url} ({error}). Put it by hand in {cache}, or in "
-            f"$DIFFUSION_CREATIVITY_DATA/{spec.folder}; its md5 is {spec.md5[file]}"
-        ) from error
-
-
-def _read_idx(path: Path) -> np.ndarray:
-    """Read a gzipped IDX file: 4 bytes of magic, the sizes, then uint8 values."""
-    with gzip.open(path, "rb") as file:
-        raw = file.read()
-    shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(raw[3])]
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+_SETS: dict[str, Callable[[str], ImageSet]] = {  # name: a function of the split
+    "celeba": _later("own_celeba", "from_data_folder"),
+    "cifar10": _later("_cifar", "full_or_subset"),
+    "cifar10_subset": _later("_cifar", "subset"),
+    "digits": _digits,
+    "fashion_mnist": _later("_idx", "image_set", "fashion_mnist"),
+    "mnist": _later("_idx", "image_set", "mnist"),
+}
