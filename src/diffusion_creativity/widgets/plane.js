@@ -95,8 +95,8 @@ const looks = (scene, point) => scene.groups.find(([name]) => name === point.gro
 // The nearest point within reach of a click; on a pile, the next of the pile.
 function followPointer(ui, places, choose, chosen) {
   const find = (event, next) => {
-    const label = event.target.closest?.("[data-point]");
-    if (label) return +label.dataset.point;
+    const name = event.target.closest?.("text")?.closest("[data-point]");
+    if (name) return +name.dataset.point;
     const box = ui.plot.getBoundingClientRect(), u = event.clientX - box.left, v = event.clientY - box.top;
     const near = places().map(([a, b], i) => [Math.hypot(a - u, b - v), i]).filter(([d]) => d <= REACH).sort((a, b) => a[0] - b[0]);
     if (!near.length) return null;

@@ -82,8 +82,9 @@ class Plane(Figure):
         if offered["x"][0] == offered["y"][0]:
             raise ValueError(f"x and y both start with {offered['x'][0]!r}: name two measures")
         packer = Packer()
+        stop = "" if title[-1] in ".?!" else "."
         scene = {
-            "title": title, "alt": (alt or f"{title}.") + _ALT, "what": what,
+            "title": title, "alt": (alt or title + stop) + _ALT, "what": what,
             "caption": caption or "{text}", "interval": interval, "offered": offered,
             "points": [self._point(p, packer) for p in self.points],
             "axes": [self._axis(name) for name in axes],

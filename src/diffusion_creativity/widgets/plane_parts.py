@@ -50,7 +50,19 @@ class Axis:
             raise ValueError(f"axis {self.label!r}: width must be > 0, got {self.width!r}")
         for text, value in self.lines.items():
             _number(f"axis {self.label!r}, line {text!r}", value, positive=self.scale == "log")
-        self.text(0.0)  # a wrong format fails here
+        if self.limits is not None:
+            self._check_limits()
+        try:
+            self.text(0.0)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"axis {self.label!r}: format {self.format!r}: {error}") from error
+
+    def _check_limits(self) -> None:
+        where = f"axis {self.label!r}, limits {self.limits!r}"
+        low, high = (_number(where, v, positive=self.scale == "log") for v in self.limits)
+        if low >= high:
+            raise ValueError(f"{where}: need finite low < high")
+        object.__setattr__(self, "limits", (low, high))
 
     @property
     def log(self) -> bool | float:
@@ -113,6 +125,8 @@ class PlanePoint:
         measures = {k: _interval(f"{where}, {k}", v) for k, v in self.measures.items()}
         object.__setattr__(self, "measures", measures)
         samples, nearest = self.sheet("samples"), self.sheet("nearest")
+        if samples is None:
+            raise ValueError(f"{where}: a point needs samples, images (n, C, H, W) or (n, H, W)")
         if nearest and nearest["data"].shape != samples["data"].shape:
             raise ValueError(
                 f"{where}: nearest has shape {nearest['data'].shape}, samples "
