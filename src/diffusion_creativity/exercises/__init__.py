@@ -62,6 +62,13 @@ from .chapter_10 import (
     check_project,
     check_spectrum_twin,
 )
+from .chapter_12 import (
+    check_authentic,
+    check_base_rate,
+    check_extrapolate,
+    check_fool_frechet,
+    check_fool_third_rule,
+)
 from .chapter_16 import (
     check_decision_time,
     check_end_point,
@@ -72,6 +79,8 @@ from .chapter_16 import (
 
 __all__ = [
     "check_affine_up_to",
+    "check_authentic",
+    "check_base_rate",
     "check_best_rank",
     "check_biasless_law",
     "check_coded_atoms",
@@ -83,7 +92,10 @@ __all__ = [
     "check_decision_time",
     "check_end_point",
     "check_equal_sums",
+    "check_extrapolate",
     "check_finite_law",
+    "check_fool_frechet",
+    "check_fool_third_rule",
     "check_halves_denoiser",
     "check_heun_step",
     "check_inner_pixels",
