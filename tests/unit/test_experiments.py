@@ -34,7 +34,7 @@ class WalkConfig(Config):
 
 
 STEP = 1.0
-calls = []
+calls, begun = [], []
 stop_at = None
 
 
@@ -53,9 +53,10 @@ def unrelated():
 )
 def walk(config, unit):
     calls.append(unit.name)
+    begun.append((unit.scratch / "checkpoint").exists())
+    (unit.scratch / "checkpoint").write_text("half of it")
     if len(calls) == stop_at:
         raise KeyboardInterrupt
-    (unit.scratch / "checkpoint").write_text("half of it")
     unit.progress(0.5)
     path = helper(config.steps * (1 if unit.variant == "short" else 2)).cumsum(0)
     return Outcome(
@@ -125,6 +126,24 @@ def test_a_truncated_unit_is_computed_again(walk, tmp_path, share):
     assert walk.calls == ["short-1"]
     assert "unit short-1 is computed again: its file is damaged" in lines
     assert lasting(again.record) == lasting(whole.record)
+
+
+def test_a_unit_finds_its_own_checkpoint_and_no_other(walk, tmp_path):
+    def stopped(*, resume):
+        walk.begun.clear()
+        walk.stop_at = len(walk.calls) + 1
+        with pytest.raises(KeyboardInterrupt):
+            experiments.run("walk", "smoke", out=tmp_path, resume=resume)
+        return walk.begun
+
+    assert stopped(resume=False) == [False]
+    assert stopped(resume=True) == [True]
+    assert stopped(resume=False) == [False]
+    edit(walk, "STEP = 1.0", "STEP = 2.0")
+    assert stopped(resume=True) == [False]
+    walk.stop_at = None
+    experiments.run("walk", "smoke", out=tmp_path, resume=True)
+    assert walk.begun == [False, True, False]
 
 
 def test_units_of_other_code_or_configuration_are_computed_again(walk, tmp_path, monkeypatch):
@@ -316,6 +335,10 @@ def test_what_cannot_be_registered(walk):
     class Odd(experiments.Config):
         value: object = torch.zeros(1)
 
+    odd = walk.WalkConfig(variants=("a/b",))
+    with pytest.raises(ValueError, match="variants must be fit for names of files, got 'a/b'"):
+        experiments.experiment("", profiles={"smoke": smoke, "book": odd}, cost={
+            "smoke": "", "book": ""})  # fmt: skip
     with pytest.raises(TypeError):
         experiments.experiment("", profiles={"smoke": Odd(), "book": book}, cost={
             "smoke": "", "book": ""})  # fmt: skip

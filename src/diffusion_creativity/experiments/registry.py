@@ -1,6 +1,7 @@
 """What an experiment is: a function that computes one unit, configured for each profile."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,7 +31,8 @@ class Unit:
     variant: str
     seed: int
     device: torch.device
-    scratch: Path  # a folder of its own, say for checkpoints; it goes when the unit is finished
+    scratch: Path  # a folder of its own, say for checkpoints: it is there again after an
+    # interruption when neither code nor configuration changed, and goes with the unit's end
     progress: Callable[[float], None]  # takes the fraction done so far, for the bar
 
     @property
@@ -98,6 +100,9 @@ def experiment(
     if set(cost) != set(profiles):
         raise ValueError(f"cost must have the profiles {', '.join(profiles)}, got {list(cost)}")
     for config in profiles.values():
+        for variant in config.variants:
+            if not re.fullmatch(r"[\w.-]+", variant):
+                raise ValueError(f"variants must be fit for names of files, got {variant!r}")
         json.dumps(asdict(config))  # what cannot be stored fails now, not after the run
 
     def register(compute: Callable[[Any, Unit], Outcome]) -> Callable[[Any, Unit], Outcome]:

@@ -67,6 +67,7 @@ def run(
     elif done:
         say(f"{name}: computes {len(done)} finished units again; --resume would have kept them")
         done = set()
+    _clear_scratch(units, _tag(stamp) if resume else None)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     left = [unit for unit in work if unit not in done]
@@ -105,6 +106,18 @@ def _usable(
     return False
 
 
+def _tag(stamp: dict[str, str]) -> str:
+    """What tells the scratch folders of one code and configuration from those of others."""
+    return f"{stamp['source_hash'][:8]}{stamp['config_hash'][:8]}"
+
+
+def _clear_scratch(folder: Path, tag: str | None) -> None:
+    """Remove what unfinished units left, except with `tag`: they go on from there."""
+    for scratch in folder.iterdir():
+        if scratch.is_dir() and (tag is None or not scratch.name.endswith(tag)):
+            shutil.rmtree(scratch)
+
+
 def _compute(
     experiment: Experiment,
     config: Config,
@@ -124,7 +137,7 @@ def _compute(
                 bar.update(done + min(max(fraction, 0.0), 1.0) - bar.n)
 
             bar.set_postfix_str(f"; {variant}, seed {seed}", refresh=False)
-            scratch = folder / unit_name(variant, seed)
+            scratch = folder / f"{unit_name(variant, seed)}.{_tag(stamp)}"
             scratch.mkdir(exist_ok=True)
             unit = Unit(variant, seed, device, scratch, progress)
             torch.manual_seed(seed)
