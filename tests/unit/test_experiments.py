@@ -255,6 +255,8 @@ def test_list_and_show(walk, tmp_path, capsys):
     assert "damaged result" in capsys.readouterr().out
     assert command_line.main(["show", "walk", *out]) == 2
     assert "is damaged" in capsys.readouterr().err
+    assert command_line.main(["run", "walk", "--seeds", "1", *out]) == 0
+    assert command_line.main(["show", "walk", *out]) == 0
 
 
 def test_unknown_names_list_the_known_ones(walk, capsys):
@@ -271,6 +273,15 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_runs(walk, tmp_
     assert f"cannot write in {tmp_path / 'file' / 'walk'}" in error
     assert "--out" in error
     assert walk.calls == []
+
+
+def test_a_unit_that_fails_is_named_and_those_before_it_are_kept(walk, tmp_path, monkeypatch):
+    monkeypatch.setattr(walk, "helper", lambda n: torch.zeros(n) if n == 100 else 1 / 0)
+    with pytest.raises(RuntimeError, match="unit long-0 failed") as failed:
+        command_line.main(["run", "walk", "--out", str(tmp_path)])
+    assert isinstance(failed.value.__cause__, ZeroDivisionError)
+    units = (tmp_path / ".units" / "walk" / "book").glob("*.safetensors")
+    assert sorted(unit.stem for unit in units) == ["short-0", "short-1", "short-2"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -104,12 +104,18 @@ def finish(
         "units": [{key: record[key] for key in kept} for record in records],
         "files": sorted(files),
     }
-    earlier = target / "metrics.json"
-    if earlier.is_file():  # what an earlier run left and this one did not write
-        for name in set(store.read_json(earlier).get("files", [])) - set(files):
-            (target / name).unlink(missing_ok=True)
-    store.write_json(earlier, result)
-    return Result(target, store.read_json(earlier), "")
+    for name in set(earlier(target).get("files", [])) - set(files):
+        (target / Path(name).name).unlink(missing_ok=True)  # written earlier, and not by this run
+    store.write_json(target / "metrics.json", result)
+    return Result(target, store.read_json(target / "metrics.json"), "")
+
+
+def earlier(target: Path) -> dict[str, Any]:
+    """Return the record that a folder holds; nothing where there is none, or a damaged one."""
+    try:
+        return store.read_json(target / "metrics.json")
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _provenance(profile: str, config: Config, records: list[dict[str, Any]]) -> dict[str, Any]:

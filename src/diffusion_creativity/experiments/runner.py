@@ -53,8 +53,8 @@ def run(
     root = store.results_root(out)
     target = store.result_folder(root, experiment, profile)
     units = store.unit_folder(root, experiment, profile)
-    _refuse_to_shrink(target, count)
     store.prepare(target, units)
+    _refuse_to_shrink(target, count)
     store.write(root / store.UNITS / ".gitignore", b"*\n")
     stamp = {
         "config_hash": sources.config_hash(config),
@@ -76,13 +76,12 @@ def run(
 
 
 def _refuse_to_shrink(target: Path, count: int) -> None:
-    if (target / "metrics.json").is_file():
-        there = store.read_json(target / "metrics.json")["provenance"]["seeds"]
-        if there > count:
-            raise ValueError(
-                f"seeds must be at least {there}, as in the result in {target}, got {count}: "
-                "choose another folder with --out, or remove that result"
-            )
+    there = results.earlier(target).get("provenance", {}).get("seeds", 0)
+    if there > count:
+        raise ValueError(
+            f"seeds must be at least {there}, as in the result in {target}, got {count}: "
+            "choose another folder with --out, or remove that result"
+        )
 
 
 def _usable(
@@ -142,7 +141,10 @@ def _compute(
             unit = Unit(variant, seed, device, scratch, progress)
             torch.manual_seed(seed)
             start = time.perf_counter()
-            outcome: Outcome = experiment.compute(config, unit)
+            try:
+                outcome: Outcome = experiment.compute(config, unit)
+            except Exception as error:  # whatever it is: not the reader's, so its traceback matters
+                raise RuntimeError(f"unit {unit.name} failed; those before it are kept") from error
             record = {
                 "variant": variant,
                 "seed": seed,
