@@ -4,9 +4,11 @@ from .affine import Affine, affine_law
 from .bayes import Bayes
 from .bottleneck import Codebook, LinearBottleneck
 from .convolutional import Convolutional
+from .data_locality import DataLocality
 from .encoder import EncoderBottleneck
 from .equivariant import Equivariant
 from .factorised import Blockwise, Pixelwise
+from .patches import EquivariantLocalScore, LocalScore, PatchPosterior
 from .polynomial import Polynomial
 from .shallow_relu import ShallowReLU
 
@@ -16,9 +18,13 @@ __all__ = [
     "Blockwise",
     "Codebook",
     "Convolutional",
+    "DataLocality",
     "EncoderBottleneck",
     "Equivariant",
+    "EquivariantLocalScore",
     "LinearBottleneck",
+    "LocalScore",
+    "PatchPosterior",
     "Pixelwise",
     "Polynomial",
     "ShallowReLU",

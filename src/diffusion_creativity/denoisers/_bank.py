@@ -1,0 +1,133 @@
+"""Banks of windows cut from many images: what places with equal windows share."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .._points import LARGEST, slices
+from ._windows import Box, Strip, clipped, strips
+
+WIDTH = {"cpu": 1 << 10, "cuda": 1 << 13}  # windows of one tile
+
+
+class Region(NamedTuple):
+    """A rectangle of places whose windows are cut alike."""
+
+    rows: Strip
+    columns: Strip
+    padded: bool  # the window is whole: what sticks out has been padded
+
+    @property
+    def places(self) -> tuple[slice, slice]:
+        """Where in the image they are."""
+        return tuple(slice(s.first, s.first + s.count) for s in self[:2])
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return self.rows.count * self.columns.count
+
+    def narrow(self, images: Tensor) -> Tensor:
+        """What of images (m, C, H, W) the windows hold: a view."""
+        if not self.padded:
+            for axis, s in enumerate(self[:2], 2):
+                images = images.narrow(axis, s.first - s.before, s.before + s.count + s.after)
+        return images
+
+    def pad(self, images: Tensor, mode: str) -> Tensor:
+        """Pad images as far as whole windows reach."""
+        if not self.padded:
+            return images
+        rows, columns = self[:2]
+        return F.pad(images, (columns.before, columns.after, rows.before, rows.after), mode=mode)
+
+    def cut(self, images: Tensor) -> Tensor:
+        """View what `narrow` and `pad` return as windows (m, C, rows, columns, kh, kw)."""
+        for axis, strip in enumerate(self[:2], 2):
+            images = images.unfold(axis, strip.before + 1 + strip.after, 1)
+        return images
+
+
+class Tile(NamedTuple):
+    """Some windows of a bank, as columns."""
+
+    windows: Tensor  # (Ck² + 2, t): the last rows are −|p|²/2 and 1
+    values: Tensor  # (C + 1, t): centres, and 1
+
+
+class Bank:
+    """All windows of one size in images x (N, C, H, W).
+
+    With `borders` a region is a set of places that have the same overlap with the border, and
+    its windows end there. Without, all places are one region; windows wrap around or hold zeros.
+    """
+
+    def __init__(self, x: Tensor, side: int, padding: str, *, borders: bool) -> None:
+        self.x, self.borders = x, borders
+        self.size = tuple(clipped(side, length, padding) for length in x.shape[2:])
+        self.mode = "circular" if padding == "circular" else "constant"
+        # Zeros beyond the border stay zeros only where the images are not centred.
+        centred = borders or padding == "circular"
+        mean = x.mean((0, 2, 3), dtype=torch.float64)
+        self.mean = (mean if centred else torch.zeros_like(mean))[:, None, None]
+        self.box = Box(x.shape[1:], self.size, padding)
+        norms = (self._norms(x[part]).amax() for part in slices(len(x), x[0].numel()))
+        self.radius = max(float(norm) for norm in norms)
+
+    def _norms(self, images: Tensor) -> Tensor:
+        """The largest norm (m,) of a window of each image."""
+        squares = (images.double() - self.mean).square_().flatten(1)
+        return self.box.see(squares).amax(1).sqrt()
+
+    def rounding(self, y: Tensor) -> Tensor:
+        """Bound (n,) on the error of float32 scores q·p − |p|²/2, as `Points.rounding`."""
+        largest = self.radius * (self._norms(y) + self.radius)
+        if not (largest < LARGEST).all():
+            raise ValueError(
+                "the data, or y and the data, are too far apart for float32 scores: products reach "
+                f"{largest.max().item():.1g}, at most {LARGEST:g} is taken; rescale both"
+            )
+        return 2 * (self.x.shape[1] * math.prod(self.size)) ** 0.5 * 2.0**-24 * largest
+
+    def regions(self) -> Iterator[Region]:
+        """Yield the groups of places that share windows."""
+        if self.borders:
+            for rows in strips(self.x.shape[2], self.size[0]):
+                for columns in strips(self.x.shape[3], self.size[1]):
+                    yield Region(rows, columns, padded=False)
+        else:
+            whole = (
+                Strip(0, length, side // 2, side - 1 - side // 2)
+                for side, length in zip(self.size, self.x.shape[2:], strict=True)
+            )
+            yield Region(*whole, padded=True)
+
+    def windows(self, images: Tensor, region: Region, dtype: torch.dtype) -> Tensor:
+        """Windows (m, C, rows, columns, kh, kw) of images less the mean: a view of a copy."""
+        centred = (region.narrow(images).double() - self.mean).to(dtype)
+        return region.cut(region.pad(centred, self.mode))
+
+    def tiles(self, region: Region, dtype: torch.dtype, out: torch.dtype) -> Iterator[Tile]:
+        """Yield the windows of a region over all images, in `dtype`, their centres in `out`."""
+        width = WIDTH.get(self.x.device.type, 1 << 10)
+        for part in slices(len(self.x), 1, max(width // region.count, 1)):
+            windows = self.windows(self.x[part], region, dtype)
+            rows = max(width // (len(windows) * region.columns.count), 1)
+            for some in windows.split(rows, dim=2):
+                yield _tile(some.permute(1, 4, 5, 0, 2, 3), region, out)
+
+
+def _tile(windows: Tensor, region: Region, out: torch.dtype) -> Tile:
+    """Lay out windows (C, kh, kw, m, rows, columns) as columns."""
+    numbers, count = windows[..., 0, 0, 0].numel(), windows[0, 0, 0].numel()
+    columns = windows.new_empty(numbers + 2, count)
+    columns[:-2].view(windows.shape).copy_(windows)
+    torch.sum(columns[:-2].square(), 0, out=columns[-2]).mul_(-0.5)
+    columns[-1] = 1
+    values = windows.new_ones(len(windows) + 1, count, dtype=out)
+    values[:-1] = windows[:, region.rows.before, region.columns.before].reshape(-1, count)
+    return Tile(columns, values)
