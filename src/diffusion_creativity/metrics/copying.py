@@ -253,9 +253,10 @@ def _weighted_z(parts: list[_Cell], own: Tensor, real: Tensor) -> Tensor:
     for (far, who), (near, base) in parts:
         w, v = own[:, who], real[:, base]
         below = torch.nn.functional.pad(v.cumsum(1), (1, 0))
-        ranks = sum(below[:, torch.searchsorted(near, far, right=right)] for right in (0, 1)) / 2
-        m, n = w.sum(1), v.sum(1)
+        ranks = sum(below[:, torch.searchsorted(near, far, right=right)] for right in (False, True))
+        m = w.sum(1)
+        n = v.sum(1) * (m > 0)  # a cell that a resample leaves empty has no weight
         spread = (n * m * (n + m + 1) / 12).sqrt()
-        z = torch.where(spread > 0, ((w * ranks).sum(1) - n * m / 2) / spread, 0.0)
+        z = torch.where(spread > 0, ((w * ranks).sum(1) - n * m) / 2 / spread, 0.0)
         total, weight = total + n * z, weight + n
-    return total / weight
+    return total / weight.clamp(min=1)

@@ -33,7 +33,7 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     ends = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
     # Rounding may leave the ends a hair off the value itself.
     value = successes / trials
-    return Interval(value, min(ends.low, value), max(ends.high, value))
+    return Interval(value, min(float(ends.low), value), max(float(ends.high), value))
 
 
 def share(hits: Tensor, interval: float | None) -> float | Interval:
