@@ -95,7 +95,7 @@ def target_cdf(name, edges):
     return torch.special.ndtr(torch.from_numpy(z)).numpy() @ np.array(weights)
 
 
-# %% mystnb={"image": {"alt": "Left: bars of a target on a line and of what a polynomial denoiser generates from it. Right: the sample as a function of the starting noise."}, "figure": {"caption": "Left: probability in narrow bins, of the target and of what is generated (exact, no simulation). Right: the sample that each starting noise leads to.", "name": "fig-poly-explorer"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: bars of a target on a line and of what a polynomial denoiser generates from it. Right: the sample as a function of the starting noise."}, "figure": {"caption": "Left: probability in bins of width 0.1 over their width, of the target and of what is generated (exact, no simulation); taller bars are cut at 2.6. Right: the sample that each starting noise leads to.", "name": "fig-poly-explorer"}} tags=["hide-input"]
 edges = np.linspace(-3.05, 3.05, 62)
 middle = (edges[1:] + edges[:-1]) / 2
 z_shown = torch.linspace(-3, 3, 241, dtype=torch.float64)
@@ -189,12 +189,11 @@ Explorer.precomputed(
 # will decide what happens between degree 4 and 5.
 #
 # **How it is computed.** As they stand these equations cannot be solved beyond small degrees: at
-# degree 7 and σ = 80 the entries of $G$ range over 27 orders of magnitude. `Polynomial` uses that
-# only the
-# moments matter. It replaces the target by the $p+1$ weighted points of its Gauss quadrature, which
-# share all moments to order $2p + 1$; writes $D$ in Newton's basis on these points; and solves with
-# 32 digits. The
-# result agrees with arithmetic in 120 digits. We repeat that check here with exact fractions.
+# degree 7 and σ = 80 the entries of $G$ range from 1 to $\E y^{14} \approx 80^{14} \cdot 1 \cdot 3
+# \cdots 13 \approx 6 \cdot 10^{31}$. `Polynomial` uses that only the moments matter. It replaces the
+# target by the $p+1$ weighted points of its Gauss quadrature, which share all moments to order
+# $2p + 1$; writes $D$ in Newton's basis on these points; and solves with 32 digits. We hold the
+# result against exact fractions.
 
 
 # %%
@@ -262,7 +261,7 @@ for ax, sigma in zip(axes, (0.3, 0.8), strict=True):
                 label=f"p = {degree}")  # fmt: skip
     ax.set(ylim=(-2.4, 2.4), xlabel="y", title=f"σ = {sigma}")
 axes[0].set_ylabel("D(y)")
-axes[0].legend(frameon=False, loc="upper left")
+axes[1].legend(loc="upper left", fontsize=9)
 plt.show()
 
 # %% [markdown]
@@ -386,12 +385,12 @@ dc.runtime.report(poly_twin_gap=power_of_ten(gap[3]), poly_twin_gap_next=f"{gap[
 fig, axes = plt.subplots(2, 2, figsize=(6.6, 3.8), sharex=True)
 axes[0, 0].fill_between([-1, 1], 0, 0.5, color=COLORS["data"], alpha=0.8)
 axes[0, 1].vlines(nodes, 0, node_weights / 2, color=COLORS["data"], lw=4)
-axes[0, 0].set(title="uniform", ylim=(0, 0.6))
-axes[0, 1].set(title="four points", ylim=(0, 0.45))
+axes[0, 0].set(title="uniform: density", ylim=(0, 0.6))
+axes[0, 1].set(title="four points: probability", ylim=(0, 0.45))
 for ax, made in zip(axes[1], pair[3], strict=True):
     ax.hist(made.numpy().ravel(), bins=60, density=True, color=COLORS["generated"])
     ax.set(xlabel="value", ylim=(0, 1.0))
-axes[1, 0].set_ylabel("generated")
+axes[1, 0].set_ylabel("generated, density")
 axes[0, 0].set_ylabel("target")
 plt.show()
 
@@ -540,8 +539,10 @@ dc.runtime.report(
 #
 # ```{math}
 # :label: eq-poly-moment
-# \frac{d}{d\sigma}\, \E y^m = \frac{m}{\sigma}\, \bigl(\E y^m - \E y^{m-1} D_\sigma(y)\bigr)
-#   = \frac{m}{\sigma}\, \Bigl(\E y^m - \sum_{j=0}^{p} c_j(\sigma)\, \E y^{m-1+j}\Bigr).
+# \begin{aligned}
+# \frac{d}{d\sigma}\, \E y^m &= \frac{m}{\sigma}\, \bigl(\E y^m - \E y^{m-1} D_\sigma(y)\bigr) \\
+#   &= \frac{m}{\sigma}\, \Bigl(\E y^m - \sum_{j=0}^{p} c_j(\sigma)\, \E y^{m-1+j}\Bigr).
+# \end{aligned}
 # ```
 #
 # ```{prf:theorem} Moment equations close only for degree 1
@@ -637,7 +638,9 @@ dc.runtime.report(
 #
 # Let the composed map $f$ of a schedule have degree $q \ge 2$. Then
 #
-# 1. for each bound $B$ the sample exceeds it with positive probability: $P(\abs{f(y)} > B) > 0$;
+# 1. its tails are heavier than those of any Gaussian: with the leading coefficient $a$ of
+#    $z \mapsto f(\sigma_0 z)$, the ratio of $-\log P(\abs{f(y)} > B)$ and
+#    $\frac12 (B/\abs a)^{2/q}$ tends to 1 as $B \to \infty$;
 # 2. if $q$ is even both tails of the noise go to the same side: $f(y) \to +\infty$ as $y \to
 #    \pm\infty$, or $f(y) \to -\infty$;
 # 3. if the leading coefficients $c_p(\sigma_j)$ of all $K$ steps are nonzero, $q = p^K$. An even
@@ -645,17 +648,19 @@ dc.runtime.report(
 # ```
 #
 # ```{prf:proof}
-# A polynomial of degree $q \ge 1$ is unbounded, so $\{\abs f > B\}$ is open and not empty, and a
-# normal
-# variable hits each such set. (2) is the sign of the leading power. For (3), a step to $\sigma' <
-# \sigma$ has the leading term
+# (1) Let $u = (B/\abs a)^{1/q}$. As $f(\sigma_0 z)/(a z^q) \to 1$ for $z \to \pm\infty$, the event
+# $\abs{f(\sigma_0 z)} > B$ contains $\abs z > (1+\varepsilon)u$ and lies in
+# $\abs z > (1-\varepsilon)u$ for each $\varepsilon > 0$, once $B$ is large. A normal $z$ has
+# $-\log P(\abs z > u) \sim u^2/2$. (For a Gaussian law the same exponent is of order $B^2$.)
+#
+# (2) is the sign of the leading power. For (3), a step to $\sigma' < \sigma$ has the leading term
 # $(1 - \sigma'/\sigma)\,c_p\, y^p$ if $p \ge 2$, which is not zero, and degrees multiply under
 # composition.
 # ```
 #
-# The proposition says "positive"; the number matters. We call a sample *escaped* that ends more
-# than
-# ten standard deviations from the target's mean.
+# For $p = 2$ and 40 steps the power $2/q = 2/2^{40}$ is as good as zero: what is far out has hardly
+# any bound. How *much* is far out the proposition does not say, so we count. We call a sample
+# *escaped* that ends more than ten standard deviations from the target's mean.
 # For symmetric targets an even degree does nothing: $D_\sigma$ is an odd function, so $c_p = 0$.
 # This
 # answers the second question at the start. The third one is answered by a target that is not
@@ -675,7 +680,7 @@ few = torch.cat(
 )
 paths = dc.sampling.ddim(lopsided, few, sigmas, return_trajectory=True)[..., 0]
 
-# %% mystnb={"image": {"alt": "Left: trajectories of degree 2; most end between the two points, some bend away and leave the picture on one side. Right: escape probability against the degree for the targets; it is largest for degree 2 on unequal points."}, "figure": {"caption": "Left: trajectories for two unequal points at degree 2, divided by √(1 + σ²). Magenta: those that escape, on one side only. Right: exact escape probability by degree (values below 10⁻⁶ are not shown).", "name": "fig-poly-tail"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: trajectories of degree 2; most end between the two points, some bend away and leave the picture on one side. Right: escape probability against the degree for the targets; it is largest for degree 2 on unequal points."}, "figure": {"caption": "Left: trajectories for two unequal points (black) at degree 2, divided by √(1 + σ²), from 60 random starts and 30 placed far out. Magenta: those that escape, on one side only. Right: exact escape probability by degree (values below 10⁻⁶ are not shown).", "name": "fig-poly-tail"}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.2))
 scaled = (paths / (1 + sigmas[:, None] ** 2).sqrt()).clamp(-30, 30)
 angle = 90 - np.degrees(np.arctan(sigmas.numpy()))
@@ -850,12 +855,10 @@ dc.runtime.report(
 # $$ y \mapsto b + A y + W\,\bigl[(B y + u) \odot (C y + v)\bigr], $$
 #
 # where $\odot$ multiplies entry by entry. It is a quadratic polynomial, whatever its weights. With
-# $m$
-# products it reaches every quadratic map of the plane once $m \ge 4$: a product of two lines is a
-# quadratic form, and
-# four of them, with $W$, make $y_1^2$, $y_2^2$ and $y_1 y_2$. We train one for each of eight noise
-# levels on a bent line in the plane, an arc, by gradients of
-# the denoising loss, and hold it against `Polynomial(degree=2, basis="joint")`.
+# $m$ products it reaches every quadratic map of the plane once $m \ge 3$: the three products
+# $y_1 \cdot y_1$, $y_2 \cdot y_2$ and $y_1 \cdot y_2$, combined by $W$, make them all. We take four,
+# one to spare. We train one network for each of eight noise levels on a bent line in the plane, an
+# arc, by gradients of the denoising loss, and hold it against `Polynomial(degree=2, basis="joint")`.
 
 
 # %%
@@ -927,7 +930,7 @@ left.set(xscale="log", yscale="log", xlabel="noise level σ", ylabel="relative e
 right.plot(*arc[:400].T, ".", ms=1.5, color=COLORS["data"])
 right.plot(*formula[:400].T, ".", ms=4, color=COLORS["denoiser"], alpha=0.6)
 right.plot(*learnt[0][:400].T, ".", ms=2.5, color=COLORS["generated"])
-right.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
+right.set(xlim=(-1.7, 1.7), ylim=(-1.2, 1.7), aspect="equal", xticks=[], yticks=[])
 plt.show()
 
 
@@ -976,7 +979,7 @@ dc.runtime.report(
 # With only two products and no $W$, as in $y \mapsto Ay + (By)\odot(Cy)$, each output may use one
 # product of two
 # lines. In the plane that excludes $y_1^2 + y_2^2$, which is no product of real lines. Such a
-# network sees less than all moments of order 4.
+# network reaches only a part of the quadratic maps.
 #
 # ## What this chapter leaves open
 #
@@ -1059,8 +1062,8 @@ def normal_equations(moments, sigma, degree): ...  # your code: a tensor (degree
 # :class: dropdown
 # ```
 #
-# Fill $G$ and $r$ from the noisy moments. At degree 9 and σ = 80 the entries of $G$ reach $10^{50}$
-# and the answer is noise.
+# Fill $G$ and $r$ from the noisy moments. At degree 9 and σ = 80 the entries of $G$ reach
+# $80^{18} \cdot 1 \cdot 3 \cdots 17 \approx 6 \cdot 10^{41}$ and the answer is noise.
 
 
 # %%
@@ -1165,8 +1168,8 @@ assert dc.exercises.check_square_density(square_density_solution)
 # - $r$ points appear as spikes at degree $2r - 1$ ({prf:ref}`prop-poly-atoms`), with the wrong
 #   probabilities, because moment
 #   equations close for degree 1 only ({prf:ref}`thm-poly-closure`).
-# - Each non-affine polynomial sampler loses samples to infinity ({prf:ref}`prop-poly-tails`); even
-#   degrees lose them on one side.
+# - A polynomial sampler that is not affine has heavier tails than any Gaussian, and some samples run
+#   away ({prf:ref}`prop-poly-tails`); even degrees lose them on one side.
 # - For images one chooses which moments to see: each pixel's, each coordinate's, or the joint ones
 #   of a few ({prf:ref}`prop-poly-many`).
 #

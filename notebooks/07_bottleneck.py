@@ -84,7 +84,8 @@ noise = dc.sampling.initial_noise(8, (1, 8, 8), seed=seed + 1)
 def draw_width(rank):
     samples = LinearBottleneck.fit(images, rank=rank).generate(noise, sigmas)
     kept = 100 * spectrum[:rank].sum() / spectrum.sum()
-    words = f"Width {rank}: samples on a plane of {rank} dimensions, {kept:.0f} % of the variance."
+    space = "a line" if rank == 1 else f"a plane of {rank} dimensions"
+    words = f"Width {rank}: samples on {space}, {kept:.0f} % of the variance."
     order = np.arange(1, len(spectrum) + 1)
     return {
         "samples": [marks.images(samples, columns=4, cell=88)],
@@ -147,8 +148,11 @@ Explorer.precomputed(
 # Write $C = \Sigma + \sigma^2 I$. By {prf:ref}`thm-affine-denoiser` the map $(A, b)$ loses more
 # than the best affine map by
 #
-# $$\operatorname{tr}\bigl[(A - \Sigma C^{-1})\,C\,(A - \Sigma C^{-1})^\top\bigr] +
-# \norm{A\mu + b - \mu}^2 = \norm{A C^{1/2} - \Sigma C^{-1/2}}_F^2 + \norm{A\mu + b - \mu}^2 .$$
+# $$\begin{aligned}
+# &\operatorname{tr}\bigl[(A - \Sigma C^{-1})\,C\,(A - \Sigma C^{-1})^\top\bigr] +
+# \norm{A\mu + b - \mu}^2 \\
+# &\qquad = \norm{A C^{1/2} - \Sigma C^{-1/2}}_F^2 + \norm{A\mu + b - \mu}^2 .
+# \end{aligned}$$
 #
 # The second term is zero for $b = \mu - A\mu$. In the first, $AC^{1/2}$ has the rank of $A$, so we
 # look for the matrix of rank at most $k$ that is nearest to $\Sigma C^{-1/2}$. That matrix is
@@ -215,20 +219,28 @@ for ax, (name, row) in zip(axes, rows.items(), strict=True):
     ax.text(-0.02, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 plt.show()
 
-# %% mystnb={"image": {"alt": "Two scatter plots of digits and samples in the plane of the first two principal components. Width one: samples on a horizontal line. Width two: an elliptical cloud over the data."}, "figure": {"caption": "The plane of the first two principal components. Black: digits. Orange: samples of width 1 (left) and 2 (right). Green: the law's standard deviation, twice.", "name": "fig-bottle-plane"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six scatter plots of digits and samples in two planes of principal components. First and second component: samples of width one on a horizontal line, of widths two and four a round cloud over the data. Third and fourth component: samples of widths one and two at a single point in the middle, of width four a round cloud."}, "figure": {"caption": "Growing rank in two planes of principal components: first and second (top), third and fourth (bottom). Black: digits. Orange: samples of width 1, 2 and 4 from the same noise. Green: twice the standard deviation of the law.", "name": "fig-bottle-plane"}} tags=["hide-input"]
 many = dc.sampling.initial_noise(600, (1, 8, 8), seed=seed + 2)
-on_plane = everything.eigenvectors[:, :2].float()
-fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.3), sharex=True, sharey=True)
-for ax, k in zip(axes, (1, 2), strict=True):
-    shown = (bottles[k].generate(many, sigmas) - everything.mean.float()).flatten(1) @ on_plane
-    real = (images - everything.mean.float()).flatten(1) @ on_plane
-    ax.plot(*real.T, ".", ms=1.6, color=COLORS["data"], alpha=0.35)
-    ax.plot(*shown.T, ".", ms=3, color=COLORS["generated"], alpha=0.6)
-    turn = np.linspace(0, 2 * np.pi, 200)
-    a, b = 2 * np.sqrt(spectrum[:2]) * [1, k - 1]
-    ax.plot(a * np.cos(turn), b * np.sin(turn), color=COLORS["law"], lw=2)
-    ax.set(title=f"k = {k}", xlabel="first component", aspect="equal")
-axes[0].set_ylabel("second component")
+axes_of_data = everything.eigenvectors[:, :4].float()
+centre = everything.mean.float()
+real = (images - centre).flatten(1) @ axes_of_data
+turn = np.linspace(0, 2 * np.pi, 200)
+fig, axes = plt.subplots(2, 3, figsize=(7.2, 4.9), sharex=True, sharey=True)
+for column, k in zip(axes.T, (1, 2, 4), strict=True):
+    samples = LinearBottleneck.fit(images, rank=k).generate(many, sigmas)
+    shown = (samples - centre).flatten(1) @ axes_of_data
+    for ax, first_axis in zip(column, (0, 2), strict=True):
+        pair = slice(first_axis, first_axis + 2)
+        a, b = 2 * np.sqrt(spectrum[pair]) * (np.arange(pair.start, pair.stop) < k)
+        ax.plot(*real[:, pair].T, ".", ms=1.6, color=COLORS["data"], alpha=0.35)
+        ax.plot(*shown[:, pair].T, ".", ms=3, color=COLORS["generated"], alpha=0.6)
+        ax.plot(a * np.cos(turn), b * np.sin(turn), color=COLORS["law"], lw=2)
+        ax.set(aspect="equal")
+    column[0].set_title(f"k = {k}")
+for row, (across, up) in zip(axes, (("first", "second"), ("third", "fourth")), strict=True):
+    row[0].set_ylabel(f"{up} component")
+    for ax in row:
+        ax.set_xlabel(f"{across} component")
 plt.show()
 
 # %% [markdown]
@@ -299,8 +311,7 @@ def descend(sigma, rank, decay=0.0, steps=4000):
 
 
 gd_steps = run.size(smoke=1500, book=3000)
-shortfall = []
-print("  σ   k   formula   descent   random plane")
+shortfall, lines = [], ["  σ   k   formula   descent   random plane"]
 for sigma in (0.2, 1.0, 3.0):
     for k in (1, 3):
         best = LinearBottleneck(torch.zeros(6), small_cov, rank=k).maps(sigma)[0]
@@ -311,8 +322,9 @@ for sigma in (0.2, 1.0, 3.0):
         )
         values = [excess(A, sigma).item() for A in (best, learnt, projected)]
         shortfall.append(values[1] / values[0] - 1)
-        print(f"{sigma:4.1f} {k:3d} " + "".join(f"{v:10.5f}" for v in values))
+        lines.append(f"{sigma:4.1f} {k:3d} " + "".join(f"{v:10.5f}" for v in values))
         assert values[0] <= values[1] + 1e-12 < values[2]
+print("\n".join(lines))
 worst_shortfall = max(shortfall)
 
 # %% tags=["remove-input"]
@@ -410,17 +422,20 @@ dc.runtime.report(
 #
 # **Few training examples** narrow the bottleneck as well. The covariance of $N$ points has rank at
 # most $N - 1$, so a linear bottleneck of width $k \ge N - 1$ generates on the plane through the
-# training points, {prf:ref}`prop-rank`. For ten digits and $k = 32$ the law has rank
+# training points, {prf:ref}`prop-rank`. We fit one of width 32 to ten digits.
 
 # %%
 ten = LinearBottleneck.fit(images[:10], rank=32)
 made = dc.sampling.ddim(ten, start, short)
 assert ten.law(short).agreement(made, alpha=LEVEL).ok
 assert not bottles[32].law(short).agreement(made, alpha=LEVEL).ok
-print(ten.law(short).rank)
+
+# %% tags=["remove-input"]
+dc.runtime.report(bottle_ten_rank=ten.law(short).rank)
 
 # %% [markdown]
-# and passes its certificate, while the law of all digits at the same width is refused.
+# Its law has rank {glue:text}`bottle_ten_rank` and passes its certificate, while the law of all
+# digits at the same width is refused.
 #
 # (sec-bottle-encoder)=
 # ## A fixed encoder and a decoder that can do anything
@@ -794,9 +809,8 @@ dc.runtime.report(
 # $\Phi(-t) \le \frac12 e^{-t^2/2} < 1/(1 + e^{t^2/2})$ for $t > 0$, as $2e^{t^2/2} > 1 + e^{t^2/2}$.
 # ```
 #
-# For $p = 1/4$ the formula says 0.0691: a word that a quarter of the data wants comes less than a
-# third as often as it should. We check that, and then look at ten words for the digits, where the
-# shares have to be measured.
+# At $p = 1/4$, for a word that a quarter of the data wants, we check the formula. Then we look at ten
+# words for the digits, where the shares have to be measured.
 
 # %%
 few = torch.tensor([[0.0], [0.0], [0.0], [1.0]])
@@ -812,6 +826,7 @@ share = Codebook.two_point_share(0.25)
 p_share = stats.binomtest(hits, n_words, share).pvalue
 p_cell = stats.binomtest(hits, n_words, 0.25).pvalue
 assert p_share > LEVEL > p_cell
+assert share < 0.25 / 3
 
 ten_words = Codebook.fit(images, words=10, seed=seed)
 n_ten = run.size(smoke=300, book=1500)
@@ -843,6 +858,7 @@ plt.show()
 # %% tags=["remove-input"]
 dc.runtime.report(
     bottle_two_found=f"{hits / n_words:.4f}",
+    bottle_two_law=f"{share:.4f}",
     bottle_two_p=f"{p_share:.2f}",
     bottle_two_count=f"{n_words:,}",
     bottle_word_top=f"{100 * heard.max().item() / n_ten:.0f} %",
@@ -852,9 +868,9 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# Two words: {glue:text}`bottle_two_found` of {glue:text}`bottle_two_count` samples end on the rare
-# one, where the formula says 0.0691 (binomial p = {glue:text}`bottle_two_p`); the cell's share,
-# 0.25, is refused. Ten words: every sample is one of the ten centroids, to rounding. The favourite comes
+# Two words: a share of {glue:text}`bottle_two_found` of {glue:text}`bottle_two_count` samples ends
+# on the rare one, where the formula says {glue:text}`bottle_two_law` (binomial p =
+# {glue:text}`bottle_two_p`): less than a third of its cell's share, 1/4, which is refused. Ten words: every sample is one of the ten centroids, to rounding. The favourite comes
 # {glue:text}`bottle_word_top` of the time, for a cell of {glue:text}`bottle_word_cell`; the rarest
 # {glue:text}`bottle_word_least`. These ten numbers are an *observation*; for more than two words we
 # have no formula.

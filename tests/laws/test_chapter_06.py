@@ -190,9 +190,23 @@ def test_prop_poly_tails():
     # The leading power: degree 2 twice is degree 4.
     short = torch.tensor([3.0, 1.0, 0.0])
     z = torch.linspace(-1, 1, 9, dtype=torch.float64)
-    values = even.generate(z[:, None], short)[:, 0].numpy()
+    values = even.generate(3 * z[:, None], short)[:, 0].numpy()
     c = np.polynomial.polynomial.polyfit(z.numpy(), values, 6)
     assert abs(c[4]) > 1e-6 > 1e-9 > abs(c[5]) + abs(c[6])
+
+    # The tail: −log P(|f| > B) over its limit (B / |a|)^(2/q) / 2, for growing B.
+    f, a = np.polynomial.Polynomial(c[:5]), abs(c[4])
+    ratios = []
+    for u in (30.0, 300.0, 3000.0):
+        roots = (abs(c[4]) / c[4] * f - a * u**4).roots()
+        ends = roots[abs(roots.imag) < 1e-3 * u].real
+        log_p = np.logaddexp(stats.norm.logsf(ends.max()), stats.norm.logcdf(ends.min()))
+        ratios.append(-log_p / (u**2 / 2))
+    off = np.abs(np.array(ratios) - 1)
+    assert off[2] < 0.01
+    assert (np.diff(off) < 0).all()
+    gaussian = stats.norm.logsf([30.0**4, 300.0**4]) / -np.array([30.0, 300.0]) ** 2 * 2
+    assert gaussian.min() > 100  # the control: no Gaussian has such tails
 
     # Symmetric targets: an even degree does what the odd one before it does, and no more.
     y = torch.linspace(-3, 3, 11, dtype=torch.float64)[:, None]
