@@ -347,6 +347,22 @@ def test_damage_of_any_kind_is_an_image_or_unusable(kind, draw):
         assert bytes(content) != whole
 
 
+@pytest.mark.parametrize("mode", ["RGB", "P", "I;16"])
+def test_a_png_with_any_one_bit_wrong_is_the_same_image_or_unusable(mode):
+    """The format carries check sums: no damaged pixel passes."""
+    content, _ = made(mode, 5, 6, 0)
+    whole = np.asarray(_pixels.decode(content))
+    passed = 0
+    for place in range(len(content)):
+        try:
+            image = _pixels.decode(flipped(content, place))
+        except _files.Unusable:
+            continue
+        passed += 1
+        assert np.array_equal(np.asarray(image), whole)
+    assert passed < 30  # of its first and last chunks
+
+
 def encrypted(path):
     """Set the flag of encryption in both headers of the last entry."""
     raw = bytearray(path.read_bytes())

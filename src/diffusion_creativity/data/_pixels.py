@@ -34,12 +34,9 @@ def decode(raw: bytes) -> Image.Image:
     applied. Colour profiles are not.
     """
     try:
-        image = _open(raw)
+        image = Image.open(io.BytesIO(raw), formats=FORMATS)
         if image.width * image.height > MAX_PIXELS:
             raise Unusable(f"claims {image.width}×{image.height} pixels, above {MAX_PIXELS:,}")
-        if image.format == "PNG":
-            image.verify()  # the check sums, which decoding leaves unread
-            image = _open(raw)
         image.load()
         return _eight_bit(ImageOps.exif_transpose(image))
     except Image.UnidentifiedImageError as error:
@@ -58,10 +55,6 @@ def scaled(image: Image.Image, size: int, box: tuple[int, int, int, int]) -> Ima
     """Return the box (left, top, right, bottom) at size×size, by an antialiased triangle filter."""
     # Cropped first: resize(box=...) would let pixels outside the box into its border.
     return image.crop(box).resize((size, size), Image.Resampling.BILINEAR)
-
-
-def _open(raw: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(raw), formats=FORMATS)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
