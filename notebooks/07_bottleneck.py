@@ -219,7 +219,7 @@ for ax, (name, row) in zip(axes, rows.items(), strict=True):
     ax.text(-0.02, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 plt.show()
 
-# %% mystnb={"image": {"alt": "Six scatter plots of digits and samples in two planes of principal components. First and second component: samples of width one on a horizontal line, of widths two and four a round cloud over the data. Third and fourth component: samples of widths one and two at a single point in the middle, of width four a round cloud."}, "figure": {"caption": "Growing rank in two planes of principal components: first and second (top), third and fourth (bottom). Black: digits. Orange: samples of width 1, 2 and 4 from the same noise. Green: twice the standard deviation of the law.", "name": "fig-bottle-plane"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six scatter plots of digits and samples in two planes of principal components. First and second component: samples of width one on a horizontal line, of widths two and four a round cloud over the data. Third and fourth component: samples of widths one and two at a single point in the middle, of width four a round cloud."}, "figure": {"caption": "Growing rank in two planes of principal components: first and second (top), third and fourth (bottom). Black: digits. Orange: samples of width 1, 2 and 4 from the same noise. Green: twice the standard deviation of the law. Below rank 3 all samples are at one point of the lower plane.", "name": "fig-bottle-plane"}} tags=["hide-input"]
 many = dc.sampling.initial_noise(600, (1, 8, 8), seed=seed + 2)
 axes_of_data = everything.eigenvectors[:, :4].float()
 centre = everything.mean.float()
@@ -233,7 +233,8 @@ for column, k in zip(axes.T, (1, 2, 4), strict=True):
         pair = slice(first_axis, first_axis + 2)
         a, b = 2 * np.sqrt(spectrum[pair]) * (np.arange(pair.start, pair.stop) < k)
         ax.plot(*real[:, pair].T, ".", ms=1.6, color=COLORS["data"], alpha=0.35)
-        ax.plot(*shown[:, pair].T, ".", ms=3, color=COLORS["generated"], alpha=0.6)
+        dot = 10 if k <= first_axis else 3  # all samples at one point
+        ax.plot(*shown[:, pair].T, ".", ms=dot, color=COLORS["generated"], alpha=0.6)
         ax.plot(a * np.cos(turn), b * np.sin(turn), color=COLORS["law"], lw=2)
         ax.set(aspect="equal")
     column[0].set_title(f"k = {k}")
