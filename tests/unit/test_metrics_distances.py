@@ -107,6 +107,13 @@ def test_singular_covariance_takes_the_eigenvectors():
     torch.testing.assert_close(factor.T @ factor, torch.diag(torch.tensor([1.0, 0, 4]).double()))
 
 
+def test_gram_matrix_by_blocks(monkeypatch):
+    x = draw(9, 7)
+    for block in (1, 3, 256):
+        monkeypatch.setattr(frechet, "BLOCK", block)
+        torch.testing.assert_close(frechet._gram(x), x.T @ x)
+
+
 def test_weights_are_repeated_rows():
     for d in (3, 30):
         a, b = draw(20, d), 2 * draw(15, d, seed=1)
