@@ -59,8 +59,12 @@ def _cell(entry: dict[str, Any] | None) -> str:
         return ""
     if entry["mean"] is None:
         return "not finite"
-    interval = f" [{entry['low']:.4g}, {entry['high']:.4g}]" if "low" in entry else ""
-    return f"{entry['mean']:.4g}{interval}"
+    interval = f" [{_number(entry['low'])}, {_number(entry['high'])}]" if "low" in entry else ""
+    return _number(entry["mean"]) + interval
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def _words(value: Any) -> str:
