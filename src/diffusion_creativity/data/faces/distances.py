@@ -156,5 +156,61 @@ def count(family: Faces, y: Tensor, slot: str, limit: float) -> Tensor:
     return (best & (away <= limit**2 * family.channels)).sum((1, 2, 3))
 
 
+def worst_cell(family: Faces, y: Tensor, place: Tensor, slot: str, look: Tensor) -> Tensor:
+    """Largest root mean square (n,) over a cell of images less a look of a part at a place."""
+    mask, width = masks(family.size)[slot], FRAME * family.size // CELLS
+    looks = templates(family.size, family.channels)[slot].to(y)
+    cells = cells_of(family.size)[mask].to(y.device)
+    out = y.new_empty(len(y))
+    for k, (top, left) in enumerate(family.corners()):
+        here = (place == k).nonzero()[:, 0]
+        window = y[here, :, top : top + width, left : left + width]
+        square = (window[:, :, mask.to(y.device)] - looks[look[here]]).square().mean(1)
+        sums = square.new_zeros(len(here), FRAME**2).index_add_(1, cells, square)
+        out[here] = sums.amax(1).sqrt() / (family.size // CELLS)
+    return out
+
+
+def cells_of(size: int) -> Tensor:
+    """The number (F, F) of the cell in which each pixel of the frame lies, 0 … 14² - 1."""
+    unit = size // CELLS
+    numbers = torch.arange(FRAME**2).reshape(FRAME, FRAME)
+    return numbers.repeat_interleave(unit, 0).repeat_interleave(unit, 1)
+
+
 def _at(indices: Tensor, place: Tensor) -> Tensor:
     return indices.gather(1, place[:, None])[:, 0]
+
+
+def separation(family: Faces) -> dict[str, float]:
+    """How far apart faces at one place are, as Euclidean distances between images.
+
+    ``valid``: between the two most similar valid faces; for each long-range rule in force: between
+    a valid face and the most similar one that breaks this rule alone; ``missing``: between a
+    valid face and the most similar one with a part left out. Exact, slot by slot.
+    """
+    gap = gaps(family)
+    looks = {
+        name: torch.zeros(len(each), len(SLOTS), dtype=torch.long) for name, each in gap.items()
+    }
+    found = {"valid": min(_between(family, gap, names) for names in GROUPS)}
+    for rule in family.rules:
+        near = []
+        for trait in RULES[rule]:
+            k, name = next((k, n) for k, n in enumerate(SLOTS) if trait in SLOTS[n].traits)
+            looks[name][:, k] = torch.arange(len(gap[name]))
+            own = traits_of(*[looks[name][:, 0] * 0] * 2, looks[name])[:, 2:]
+            differ = own[:, None] != own  # (looks, looks, traits)
+            only = differ.sum(2) == 1
+            near.append(gap[name][only & differ[..., list(VALUES).index(trait)]].min().item())
+        found[rule] = min(near)
+    bare = [gap[name][-1, :-1].min().item() for name, slot in SLOTS.items() if slot.can_miss]
+    found["missing"] = min(bare)
+    return {name: (square / scale(family)) ** 0.5 for name, square in found.items()}
+
+
+def _between(family: Faces, gap: dict[str, Tensor], names: tuple[str, ...]) -> float:
+    """Smallest squared distance between two valid states of a group of slots."""
+    states = allowed(family, names).nonzero()  # (states, slots)
+    square = sum(gap[name][states[:, k]][:, states[:, k]] for k, name in enumerate(names))
+    return square[~torch.eye(len(states), dtype=torch.bool)].min().item()

@@ -44,6 +44,7 @@ from .verdicts import Verdicts, join
 CELL = 0.5  # root mean square error that a cell may have
 SPREAD = 0.25  # the same over a whole part
 WAY = 0.4  # how far an image may be on its way to another look
+STRICT = 0.5  # the share of these tolerances for a part at another place than the others
 FOUND = 0.35  # distance at which a part is found anywhere, as a share of the smallest between looks
 BATCH = 1 << 18  # numbers of one batch of images
 PARTS = (*SLOTS, "surroundings")
@@ -95,7 +96,7 @@ class Oracle:
         free = distances.nearest_free(costs)
         used = self._used(y, costs, free)
         well = used <= 1
-        looks, moved = self._elsewhere(costs, free, well[:, :-1])
+        looks, moved = self._elsewhere(y, costs, free, well[:, :-1])
         places = self.family.positions
         traits = traits_of(free.place // places, free.place % places, looks)
         broken = torch.cat([~(well[:, :-1] | moved), ~well[:, -1:],
@@ -130,7 +131,9 @@ class Oracle:
             out[:, k] = torch.maximum(out[:, k], way)
         return out
 
-    def _elsewhere(self, costs: Costs, free: Free, well: Tensor) -> tuple[Tensor, Tensor]:
+    def _elsewhere(
+        self, y: Tensor, costs: Costs, free: Free, well: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Look for a part that is missing or malformed here at the other places of the grid.
 
         Returns the looks (n, slots), and which of them come from another place.
@@ -145,10 +148,12 @@ class Oracle:
                 drawn[:, :, blank] = torch.inf
             least, at = drawn.flatten(1).min(1)
             place, look = at // cost.shape[2], at % cost.shape[2]
-            near = least <= SPREAD**2 * self._cells[k]
-            clear = distances.way(cost[every, place], look, self._gaps[name]) <= WAY
+            near = least <= (STRICT * SPREAD) ** 2 * self._cells[k]
+            clear = distances.way(cost[every, place], look, self._gaps[name]) <= STRICT * WAY
             here = well[:, k] & ~(slot.can_miss & (free.looks[:, k] == blank))
-            moved[:, k] = ~here & near & clear
+            sought = (~here & near & clear).nonzero()[:, 0]
+            worst = distances.worst_cell(self.family, y[sought], place[sought], name, look[sought])
+            moved[sought, k] = worst <= STRICT * CELL
             looks[:, k] = torch.where(moved[:, k], look, free.looks[:, k])
         return looks, moved
 
