@@ -105,8 +105,10 @@ class Shortlist:
     A query with more than `limit` such points is `crowded`: its pairs are dropped.
     """
 
-    def __init__(self, slack: Tensor, limit: int, rank: int = 1) -> None:
-        self.slack, self.limit = slack.float()[:, None], limit
+    def __init__(
+        self, slack: Tensor, limit: int, rank: int = 1, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.slack, self.limit = slack.to(dtype)[:, None], limit
         lowest = torch.finfo(torch.float32).min
         self.top = self.slack.new_full((len(slack), rank), lowest)  # descending
         self.crowded = torch.zeros(len(slack), dtype=torch.bool, device=slack.device)
@@ -122,10 +124,22 @@ class Shortlist:
             self.top = torch.cat([self.top, scores.topk(min(rank, scores.shape[1]))[0]], 1)
             self.top = self.top.topk(rank)[0]
         rows, columns = (scores >= self._cut()).nonzero(as_tuple=True)
+        self._extend(rows, columns + start, scores[rows, columns])
+
+    def add_some(self, rows: Tensor, scores: Tensor, start: Tensor) -> None:
+        """Take in scores (k, t) of queries `rows` (k,) with points start (k,) … start + t."""
+        tops = scores.amax(1)
+        self.top[:, 0].scatter_reduce_(0, rows, tops, "amax")
+        some = (tops >= self._cut()[rows, 0]).nonzero()[:, 0]
+        rows, scores, start = rows[some], scores[some], start[some]
+        pairs, columns = (scores >= self._cut()[rows]).nonzero(as_tuple=True)
+        self._extend(rows[pairs], start[pairs] + columns, scores[pairs, columns])
+
+    def _extend(self, rows: Tensor, columns: Tensor, scores: Tensor) -> None:
         self.rows = torch.cat([self.rows, rows])
-        self.columns = torch.cat([self.columns, columns + start])
-        self.scores = torch.cat([self.scores, scores[rows, columns]])
-        if len(self.rows) > self.limit * len(scores):
+        self.columns = torch.cat([self.columns, columns])
+        self.scores = torch.cat([self.scores, scores])
+        if len(self.rows) > self.limit * len(self.top):
             self.prune()
 
     def _cut(self) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import diffusion_creativity as dc
-from diffusion_creativity import _groups
+from diffusion_creativity import _groups, _shifts
 from diffusion_creativity.denoisers import Bayes, Equivariant, _orbit, equivariant
 from diffusion_creativity.laws import Orbit
 
@@ -101,14 +101,43 @@ def test_every_route_gives_the_same_answer(felt, limit, monkeypatch):
     assert (Equivariant.fit(x)(y, 0.5) - exact).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("room", [0.0, 1.0, 40.0])
 @pytest.mark.parametrize("size", [1, 100, 1 << 19])
-def test_any_block(size, monkeypatch):
+def test_any_tile_and_any_reference(size, room, monkeypatch):
     monkeypatch.setattr(equivariant, "SMALL", 0)
-    monkeypatch.setattr(_groups, "PAIRS", size)
+    monkeypatch.setattr(_orbit, "ROOM", room)
+    monkeypatch.setattr(_shifts, "PAIRS", size)
     monkeypatch.setattr(_orbit, "ROWS", 2)
     x, y = draw(11, 1, 4, 4), draw(5, 1, 4, 4, seed=1)
     exact = direct(orbit(x, "translations"), y, 0.7)
     assert (Equivariant.fit(x)(y, 0.7) - exact).abs().max() < 1e-5
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    n=st.integers(1, 9), seed=st.integers(0, 500), shape=st.sampled_from([(7,), (2, 6), (3, 4, 5)]),
+    sigma=st.sampled_from([0.0, 0.1, 1.0]), reach=st.sampled_from([0.0, 0.3, 5.0]),
+)  # fmt: skip
+def test_no_image_in_reach_is_ruled_out(n, seed, shape, sigma, reach):
+    """The bound from moduli of spectra holds, and is of use: a nearly exact shift stands alone."""
+    x, noise = draw(n, *shape, seed=seed), draw(n, *shape, seed=seed + 1)
+    space = shape[1:] if len(shape) > 1 else shape
+    axes = tuple(range(-len(space), 0))
+    y = x.roll([1] * len(space), axes) + sigma * noise
+    shifts = _shifts.Shifts(x, space)
+    wanted, some = shifts.candidates(y.flatten(1), torch.full((n,), reach, dtype=torch.float64))
+    mean = shifts.mean if len(shape) > 1 else shifts.mean.flatten()
+    images, queries = (x.double() - mean).flatten(1), y.double() - mean
+    scores = torch.stack(
+        [queries.roll([-b for b in by], axes).flatten(1) @ images.T for by in
+         itertools.product(*map(range, space))], 2,
+    ) - 0.5 * images.square().sum(1)[:, None]  # fmt: skip
+    best, tops = scores.amax((1, 2)), scores.amax(2)
+    assert (some <= best + 1e-4).all()
+    needed = torch.nn.functional.pad(tops > best[:, None] - reach, (0, n % 2))
+    assert wanted[needed.unflatten(1, (-1, 2)).any(2)].all()
+    if sigma == 0 and reach == 0:
+        assert wanted.sum() == n
 
 
 def test_symmetric_images_tie_with_themselves(route):
@@ -286,7 +315,7 @@ def test_symmetric_and_repeated_images_are_counted_once():
 def test_nothing_is_built_for_large_images():
     x = draw(50, 1, 28, 28)
     denoise = Equivariant.fit(x)
-    assert isinstance(denoise._target, _groups.Shifts)
+    assert isinstance(denoise._target, _shifts.Shifts)
     size = sum(t.numel() * t.element_size() for t in vars(denoise._target).values()
                if isinstance(t, torch.Tensor))  # fmt: skip
     assert size < 4 * x.numel() * 4

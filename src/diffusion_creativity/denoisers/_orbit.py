@@ -1,7 +1,8 @@
 """Expectations under the posterior of a uniform law on images and all their circular shifts.
 
-The shifted images are never built. One inverse FFT scores all shifts of an image; the weights of
-those shifts, transformed, meet its spectrum in the sum. As in `_posterior`, each query takes the
+The shifted images are never built. Moduli of spectra, which shifts leave alone, tell which images
+can matter to a query; an inverse FFT scores all shifts of two of them, and the weights of those
+shifts, transformed, meet their spectrum in the sum. As in `_posterior`, each query takes the
 cheapest route that is accurate for it: a float32 stream; where its rounding could be felt, the
 few shifts that matter, weighed by float64 differences; where those are many, a stream in float64.
 """
@@ -15,8 +16,11 @@ from .._groups import Shifts
 from .._points import slices
 
 FELT = 4e-3  # bound on the error of a logit from which it could be felt
-LIMIT = 64  # shifts per query that are weighed by differences
+LIMIT = 256  # shifts per query that are weighed by differences
 ROWS = 64  # queries handled at once
+ROOM = 40.0  # weights up to 2 to this power; float32 holds a million of them, and more
+SPARSE = 0.8  # below this share of pairs in sight, gathering them first is faster
+FLOOR = -100.0  # logits are clamped here: powers of 2 below float32's normal numbers are slow
 
 
 def expectation(
@@ -68,47 +72,56 @@ def _reach(shifts: Shifts, dtype: torch.dtype) -> float:
 
 
 def streamed(shifts: Shifts, y: Tensor, sigma: Tensor, dtype: torch.dtype, tilt=None) -> Tensor:
-    """Expectation by an online softmax over all shifts of all images."""
-    query, n = shifts.query(y, dtype), len(y)
-    precision = (sigma**-2.0).clamp(torch.finfo(dtype).tiny, 1e30).to(dtype)[:, None, None]
-    best = torch.full_like(precision, torch.finfo(dtype).min)
+    """Expectation by an online softmax over all shifts of all images that matter.
+
+    Weights are powers of 2 (three times as fast as those of e), relative to a score that is
+    reached; the inverse temperature is part of the query's spectrum, so FFTs give logits.
+    """
+    centred, reach = shifts.centre(y), _reach(shifts, dtype)
+    most = 1e30 / (1 + centred.flatten(1).norm(dim=1))  # beyond only if all images are one
+    precision = torch.minimum(sigma**-2.0 / math.log(2), most)[:, None]
+    candidates, best = shifts.candidates(y, reach * sigma**2)
+    query = shifts.query(centred * _column(precision, centred), dtype)
+    reference = best[:, None] * precision
+    top = torch.zeros(len(y), dtype=dtype, device=y.device)
     total, first = torch.zeros_like(best), torch.zeros_like(best)
-    summed = torch.zeros_like(query)  # (n, C, F…), a spectrum
-    floor = -_reach(shifts, dtype)
+    summed = torch.zeros_like(query)  # a spectrum
     if tilt is not None:
-        centre = tilt[1].reshape(n, -1, *shifts.space).double() - shifts.mean
-        v = tilt[0].reshape_as(centre).double()
-        direction = torch.fft.rfftn(v, dim=tuple(range(-len(shifts.space), 0)))
-        offset = (v * centre).flatten(1).sum(1)[:, None, None]
-    for _, spectrum, bias in shifts.blocks(n, dtype):
-        scores = shifts.correlate(query, spectrum).flatten(2).add_(bias[:, None])  # (n, t, size)
-        tops = scores.amax(2, keepdim=True)
-        top = torch.maximum(best, tops.amax(1, keepdim=True))
-        seen = (((tops - top) * precision).amax((0, 2)) > floor).nonzero()[:, 0]
+        mean = shifts.centre(tilt[1])
+        direction = shifts.query(tilt[0].reshape_as(mean).double(), dtype)
+        offset = -(tilt[0] * mean.flatten(1)).sum(1, keepdim=True).expand(-1, 2)
+    for tile in shifts.tiles(candidates, dtype):
+        bias = shifts.bias[tile.couples] * precision[tile.rows] - reference[tile.rows]
+        logits = shifts.correlate(query, tile, bias)  # (k, *space, 2)
+        tops = logits.flatten(1).amax(1)
+        top = top.scatter_reduce(0, tile.rows, tops, "amax")
+        if top.max() > ROOM:  # take a new reference, so that float32 can hold the weights
+            rise = torch.where(top > ROOM, top, 0)
+            here, shrink = rise[tile.rows], torch.exp2(-rise)
+            top, tops, logits = top - rise, tops - here, logits - _column(here, logits)
+            reference = reference + rise[:, None]
+            total, first = total * shrink, first * shrink
+            summed = summed * _column(shrink, summed)
+        seen = (tops > top[tile.rows] - reach / math.log(2)).nonzero()[:, 0]
         if len(seen) == 0:
             continue  # an FFT of no images is an error
-        if len(seen) < 0.8 * len(spectrum):  # most images are out of every query's sight
-            scores, spectrum = scores[:, seen], spectrum[seen]
-        mass = scores.sub_(top).mul_(precision).clamp_(min=-80.0).exp_()
-        shrink = (best - top).mul_(precision).exp_()
-        best = top
-        total = total * shrink + mass.sum((1, 2), keepdim=True)
+        if len(seen) < SPARSE * len(tops):
+            tile, logits = tile.take(seen), logits[seen]
+        weights = logits.clamp_(min=FLOOR).exp2_()
+        total.index_add_(0, tile.rows, weights.flatten(1).sum(1).double())
         if tilt is not None:
-            mass = mass * (shifts.correlate(direction, spectrum).flatten(2) - offset)
-            first = first * shrink + mass.sum((1, 2), keepdim=True)
-        mass = mass.unflatten(2, shifts.space)
-        back = torch.fft.rfftn(mass, dim=tuple(range(-len(shifts.space), 0)))
-        shape = (n, *[1] * (summed.ndim - 1))
-        summed = summed * shrink.reshape(shape) + torch.stack(
-            [(back * spectrum[None, :, c]).sum(1) for c in range(spectrum.shape[1])], 1
-        )
-    images = shifts.back(summed.to(torch.complex128))  # (n, C, *space)
+            weights = weights * shifts.correlate(direction, tile, offset[tile.rows])
+            first.index_add_(0, tile.rows, weights.flatten(1).sum(1).double())
+        tile.add(summed, torch.fft.fftn(torch.view_as_complex(weights), dim=shifts.axes))
+    images = torch.fft.ifftn(summed.to(torch.complex128), dim=shifts.axes).real
     if tilt is not None:
-        shape = (n, *[1] * (images.ndim - 1))
-        images = images - first.double().reshape(shape) * centre
-        return (images / total.double().reshape(shape)).flatten(1)
-    images = images / total.double().reshape(n, *[1] * (images.ndim - 1))
-    return (images + shifts.mean).flatten(1)
+        return ((images - _column(first, mean) * mean) / _column(total, mean)).flatten(1)
+    return (images / _column(total, images) + shifts.mean).flatten(1)
+
+
+def _column(numbers: Tensor, like: Tensor) -> Tensor:
+    """One number for each of the rows of `like`."""
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def listed(shifts, y, sigma, rows: Tensor, columns: Tensor, tilt=None) -> Tensor:
