@@ -1,29 +1,31 @@
 """Time `Equivariant` against its materialised orbit, and `Blockwise` against a loop over blocks.
 
+The orbit is met by `Bayes` (materialised) and by the textbook softmax over `torch.cdist` (obvious).
 Everything runs in turn on one thread, round after round, and is judged by its median CPU time.
-Needs Fashion-MNIST (see benchmarks/README.md) and about 6 GB of memory for the orbit.
+Needs Fashion-MNIST (see benchmarks/README.md) and about 8 GB of memory for the orbit.
 """
 
 import argparse
+import itertools
 import json
+import os
 import platform
 import statistics
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from bayes import _processor, cpu_time, direct, peak_extra_mib
+from bayes import _processor, cdist_softmax, cpu_time, direct, peak_extra_mib
 from torch import Tensor
 
 import diffusion_creativity as dc
-from diffusion_creativity import _groups
 from diffusion_creativity._matmul import onednn_is_accurate
 from diffusion_creativity.denoisers import Bayes, Blockwise, Equivariant
 
 SIGMAS = (0.002, 0.02, 0.3, 1.0, 3.0, 80.0)
 BATCHES = (1, 8, 64)
+STEPS, EVERY = 50, 7  # a generation; one in so many of its levels is timed
 RESULTS = Path(__file__).parents[1] / "results" / "factorised_benchmark" / "metrics.json"
 
 
@@ -59,45 +61,76 @@ def race(contestants: dict, y: Tensor, sigma: float, rounds: int) -> dict:
     return {name: statistics.median(found) for name, found in times.items()}
 
 
+def written_out(x: Tensor) -> Tensor:
+    """All shifts of all images."""
+    shifts = itertools.product(range(x.shape[-2]), range(x.shape[-1]))
+    return torch.stack([x.roll(by, (-2, -1)) for by in shifts], 1).flatten(0, 1)
+
+
 def measure_orbit(x: Tensor, rounds: int, checked: int) -> dict:
-    start = time.process_time()
-    ours = Equivariant.fit(x)
-    fits = {"ours": time.process_time() - start}
-    start = time.process_time()
-    size = x.shape[-1] * x.shape[-2]
-    orbit = _groups.orbit(x, tuple(x.shape[-2:]), size).reshape(-1, *x.shape[1:])
-    built = Bayes.fit(orbit)
-    fits["materialised"] = time.process_time() - start
-    rows, span = [], float(x.max() - x.min())
-    contestants = {"ours": ours, "materialised": built}
+    kept = {}
+
+    def keep(name: str, make: Callable[[], object]) -> float:
+        return cpu_time(lambda: kept.update({name: make()})) / 1000
+
+    fits = {"ours": keep("ours", lambda: Equivariant.fit(x))}
+    shifting = keep("orbit", lambda: written_out(x))
+    orbit = kept.pop("orbit")
+    fits["obvious"] = shifting + keep("obvious", lambda: cdist_softmax(orbit))
+    fits["materialised"] = shifting + keep("materialised", lambda: Bayes.fit(orbit))
+    rows, span, ours = [], float(x.max() - x.min()), kept["ours"]
     for sigma in SIGMAS:
         for batch in BATCHES:
             y = noisy(x, batch, sigma, 1)
-            ms = race(contestants, y, sigma, rounds)
-            row = {"sigma": sigma, "batch": batch, "ms": ms,
-                   "speedup": ms["materialised"] / ms["ours"]}  # fmt: skip
+            row = raced(kept, y, sigma, rounds)
             if batch == 8:
-                exact = direct(orbit, y[:checked], sigma)
-                mid = (y + x[:batch]) / 2
-                middle = direct(orbit, mid[:checked], sigma)
-                row["error_over_range"] = {
-                    name: float((run(y[:checked], sigma) - exact).abs().max()) / span
-                    for name, run in contestants.items()
-                }
-                row["error_over_range_close_calls"] = {
-                    name: float((run(mid[:checked], sigma) - middle).abs().max()) / span
-                    for name, run in contestants.items()
-                }
+                middle = (y + x[:batch]) / 2
+                row["error_over_range"] = errors(kept, orbit, y[:checked], sigma, span)
+                row["error_over_range_close_calls"] = errors(
+                    kept, orbit, middle[:checked], sigma, span
+                )
                 row["peak_extra_mib"] = peak_extra_mib(lambda y=y, s=sigma: ours(y, s))
             rows.append(row)
-            error = row.get("error_over_range", "")
-            print(f"orbit  {sigma:6g} n={batch:3d} {ms['ours']:9.1f} {ms['materialised']:9.1f} ms "
-                  f"{row['speedup']:6.1f} x {error}", flush=True)  # fmt: skip
     memory = {
-        "ours": sum(t.numel() * t.element_size() for t in (ours._target.spectrum, x)) / 2**20,
-        "materialised": 2 * orbit.numel() * orbit.element_size() / 2**20,
+        "ours": _mib(x, *vars(ours._target).values()),
+        "materialised": 2 * _mib(orbit),
     }
-    return {"shape": list(x.shape), "fit_s": fits, "memory_mib": memory, "rows": rows}
+    levels = dc.noise.karras(STEPS)[:-1][EVERY // 2 :: EVERY].tolist()
+    timed = [raced(kept, noisy(x, max(BATCHES), s, 3), s, 1) for s in levels]
+    return {"shape": list(x.shape), "fit_s": fits, "memory_mib": memory, "rows": rows,
+            "generation": generation(fits, timed)}  # fmt: skip
+
+
+def raced(contestants: dict, y: Tensor, sigma: float, rounds: int) -> dict:
+    ms = race(contestants, y, sigma, rounds)
+    speedup = {name: ms[name] / ms["ours"] for name in ms if name != "ours"}
+    cells = "  ".join(f"{name} {ms[name]:.1f} ms, {speedup[name]:.1f} x" for name in speedup)
+    print(f"orbit  {sigma:8.4g} n={len(y):3d} ours {ms['ours']:8.1f} ms  {cells}", flush=True)
+    return {"sigma": sigma, "batch": len(y), "ms": ms, "speedup": speedup}
+
+
+def errors(contestants: dict, orbit: Tensor, y: Tensor, sigma: float, span: float) -> dict:
+    exact = direct(orbit, y, sigma)
+    return {
+        name: float((run(y, sigma) - exact).abs().max()) / span for name, run in contestants.items()
+    }
+
+
+def generation(fits: dict, timed: list[dict]) -> dict:
+    """Fit and all steps of one batch, from the mean time of the levels that were timed."""
+    seconds = {
+        name: fit + STEPS * statistics.mean(row["ms"][name] for row in timed) / 1000
+        for name, fit in fits.items()
+    }
+    speedup = {name: seconds[name] / seconds["ours"] for name in seconds if name != "ours"}
+    print(f"whole generation, fit and {STEPS} steps: {seconds} s, {speedup}", flush=True)
+    return {"steps": STEPS, "samples": timed[0]["batch"], "levels": timed,
+            "seconds": seconds, "speedup": speedup}  # fmt: skip
+
+
+def _mib(*tensors: object) -> float:
+    sizes = (t.numel() * t.element_size() for t in tensors if isinstance(t, Tensor))
+    return sum(sizes) / 2**20
 
 
 def measure_blocks(x: Tensor, block: int, rounds: int) -> dict:
@@ -130,6 +163,7 @@ def provenance(rounds: int, checked: int) -> dict:
         "data": "Fashion-MNIST, training images",
         "rounds": rounds,
         "queries_checked": checked,
+        "load": os.getloadavg(),
         "time": "median CPU milliseconds a call, contestants interleaved",
     }
 
