@@ -73,23 +73,28 @@ def way(cost: Tensor, look: Tensor, gap: Tensor) -> Tensor:
 def costs(family: Faces, y: Tensor) -> Costs:
     """Compare images (n, channels, size, size) with every look. GEMM; rounds to about 1e-5."""
     parts, masked = templates(family.size, family.channels), masks(family.size)
-    width = FRAME * family.size // CELLS
-    background = night(family.channels).to(y)[:, None, None]
-    energy = (y - background).square().sum(1)  # (n, size, size)
-    looks: dict[str, list[Tensor]] = {name: [] for name in SLOTS}
+    width, background = FRAME * family.size // CELLS, night(family.channels).to(y)
+    # Pixels of a slot come together, channels last, so that a slot is a slice of the frame.
+    order = torch.cat([mask.flatten().nonzero()[:, 0] for mask in masked.values()]).to(y.device)
+    looks = {name: (each.to(y).mT - background).flatten(1) for name, each in parts.items()}
+    norms = {name: look.square().sum(1) for name, look in looks.items()}
+    moved = y.permute(0, 2, 3, 1) - background
+    total = moved.square().sum((1, 2, 3))
+    found: dict[str, list[Tensor]] = {name: [] for name in SLOTS}
     around = []
     with float32_matmul(y.device):
         for top, left in family.corners():
-            frame = (..., slice(top, top + width), slice(left, left + width))
-            around.append(energy.sum((1, 2)) - energy[frame].sum((1, 2)))
-            window = (y[frame] - background).flatten(2)
-            for name, mask in masked.items():
-                pixels = window[:, :, mask.flatten().to(y.device)].flatten(1)
-                look = (parts[name].to(y) - background[..., 0]).flatten(1)
-                square = pixels.square().sum(1, keepdim=True) + look.square().sum(1)
-                looks[name].append(torch.addmm(square, pixels, look.T, alpha=-2).clamp(min=0))
-    found = {name: torch.stack(each, 1) * scale(family) for name, each in looks.items()}
-    return Costs(found, torch.stack(around, 1).clamp(min=0) * scale(family))
+            window = moved[:, top : top + width, left : left + width].flatten(1, 2)
+            window = window.index_select(1, order).flatten(1)  # (n, F² · channels)
+            energy, begin = window.square(), 0
+            around.append(total - energy.sum(1))
+            for name, look in looks.items():
+                part = slice(begin, begin := begin + look.shape[1])
+                square = energy[:, part].sum(1, keepdim=True) + norms[name]
+                cost = torch.addmm(square, window[:, part], look.T, alpha=-2)
+                found[name].append(cost.clamp(min=0))
+    each = {name: torch.stack(cost, 1) * scale(family) for name, cost in found.items()}
+    return Costs(each, torch.stack(around, 1).clamp(min=0) * scale(family))
 
 
 def nearest_free(found: Costs) -> Free:

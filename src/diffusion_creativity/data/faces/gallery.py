@@ -37,13 +37,15 @@ def figure(family: Faces | None = None, *, index: int | None = None) -> "Figure"
     from ... import style
 
     shown = gallery(family or Faces(size=32, channels=3), index)
-    widest, half = max(len(names) for _, names in shown.values()), -(-len(shown) // 2)
-    size = (1.0 * (2 * widest + 1), 1.18 * half)
-    fig, axes = plt.subplots(half, 2 * widest + 1, figsize=size, squeeze=False)
+    half = -(-len(shown) // 2)
+    counts = [len(names) for _, names in shown.values()]
+    left, right = max(counts[:half]), max(counts[half:])
+    size = (left + right + 1, 1.18 * half)
+    fig, axes = plt.subplots(half, left + right + 1, figsize=size, squeeze=False)
     for ax in axes.flat:
         ax.set_axis_off()
     for k, (name, (images, names)) in enumerate(shown.items()):
-        row, first = k % half, (k // half) * (widest + 1)
+        row, first = k % half, (k // half) * (left + 1)
         for j, (image, value) in enumerate(zip(images, names, strict=True)):
             ax = axes[row, first + j]
             pixels = ((image + 1) / 2).permute(1, 2, 0).numpy()

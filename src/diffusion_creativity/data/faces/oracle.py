@@ -46,7 +46,7 @@ SPREAD = 0.25  # the same over a whole part
 WAY = 0.4  # how far an image may be on its way to another look
 STRICT = 0.5  # the share of these tolerances for a part at another place than the others
 FOUND = 0.35  # distance at which a part is found anywhere, as a share of the smallest between looks
-BATCH = 1 << 18  # numbers of one batch of images
+BATCH = 1 << 19  # numbers of one batch of images
 PARTS = (*SLOTS, "surroundings")
 GLOBAL = ("missing", "doubled", "misplaced")
 # Parts searched for everywhere: how many there should be, and the slots where.
@@ -152,6 +152,8 @@ class Oracle:
             clear = distances.way(cost[every, place], look, self._gaps[name]) <= STRICT * WAY
             here = well[:, k] & ~(slot.can_miss & (free.looks[:, k] == blank))
             sought = (~here & near & clear).nonzero()[:, 0]
+            if not len(sought):
+                continue
             worst = distances.worst_cell(self.family, y[sought], place[sought], name, look[sought])
             moved[sought, k] = worst <= STRICT * CELL
             looks[:, k] = torch.where(moved[:, k], look, free.looks[:, k])
