@@ -61,8 +61,8 @@ class Oracle:
 
     Limits. Errors stay below 0.1 % for white noise of standard deviation up to 0.1, and for
     Gaussian blur of standard deviation up to 0.4 pixels at size 16 and 0.2 cells at size 32; beyond
-    that parts count as malformed. The oracle knows the places of the grid alone: a whole face half a
-    pixel off the grid is malformed. A cut through two faces is no fault for it if it leaves every
+    that parts count as malformed. The oracle knows the places of the grid alone: a whole face half
+    a pixel off the grid is malformed. A cut through two faces is no fault for it if it leaves every
     part within its tolerance or makes another valid face. A part is recognised at another place
     only if it is drawn twice as well as it need be (`STRICT`), and if something is drawn there:
     a plain cheek or a bare spot is not. ``doubled`` sees eyes and mouths, not hats or ears, and
