@@ -13,9 +13,10 @@ from torch import Tensor
 
 from .._matmul import float32_matmul
 from .._points import slices
+from . import _same_place
 from ._bank import Bank, Region, Tile
 
-PAIRS = {"cpu": 1 << 18, "cuda": 1 << 26}  # scores of one tile
+PAIRS = {"cpu": 1 << 20, "cuda": 1 << 26}  # scores of one tile
 QUERIES = {"cpu": 1 << 22, "cuda": 1 << 27}  # numbers of the query windows at hand
 FLOOR = -126.0  # logits are clamped here: exp2 of a float32 that underflows is slow
 HUGE = 2.0**60  # a weight above this asks for a new reference
@@ -25,7 +26,10 @@ LOG2E = math.log2(math.e)
 
 def expectation(bank: Bank, y: Tensor, sigma: Tensor) -> Tensor:
     """Return the denoised images, like y (n, C, H, W), for sigma (n,) in float64."""
-    out = torch.empty_like(y)
+    if bank.alone is None:
+        out = torch.empty_like(y)
+    else:  # right for places that share their overlap with no other: the rest is overwritten
+        out = _same_place.expectation(bank.alone, bank.box, y.flatten(1), sigma).reshape(y.shape)
     felt = bank.rounding(y) / sigma**2
     exact = ~(felt * 2.0**-29 <= FELT)  # float64 has 29 bits more; at σ = 0, NaN as well
     rough = (felt <= FELT) & (y.dtype == torch.float32)
@@ -55,7 +59,7 @@ def _stream(
     with float32_matmul(y.device):
         for tile in bank.tiles(region, dtype, y.dtype):
             if not blocks:
-                size = max(PAIRS.get(y.device.type, 1 << 18) // tile.values.shape[1], 1)
+                size = max(PAIRS.get(y.device.type, 1 << 20) // tile.values.shape[1], 1)
                 pairs = zip(queries.split(size), scale.split(size), strict=True)
                 blocks = [kind(q, s, tile) for q, s in pairs]
             for block in blocks:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._points import LARGEST, slices
+from ._same_place import Images
 from ._windows import Box, Strip, clipped, strips
 
 WIDTH = {"cpu": 1 << 10, "cuda": 1 << 13}  # windows of one tile
@@ -63,7 +64,8 @@ class Bank:
     """All windows of one size in images x (N, C, H, W).
 
     With `borders` a region is a set of places that have the same overlap with the border, and
-    its windows end there. Without, all places are one region; windows wrap around or hold zeros.
+    its windows end there; places that share it with no other are `alone`. Without, all places are
+    one region; windows wrap around or hold zeros.
     """
 
     def __init__(self, x: Tensor, side: int, padding: str, *, borders: bool) -> None:
@@ -77,6 +79,7 @@ class Bank:
         self.box = Box(x.shape[1:], self.size, padding)
         norms = (self._norms(x[part]).amax() for part in slices(len(x), x[0].numel()))
         self.radius = max(float(norm) for norm in norms)
+        self.alone = Images(x.flatten(1)) if borders and max(self.size) > 1 else None
 
     def _norms(self, images: Tensor) -> Tensor:
         """The largest norm (m,) of a window of each image."""
@@ -94,11 +97,12 @@ class Bank:
         return 2 * (self.x.shape[1] * math.prod(self.size)) ** 0.5 * 2.0**-24 * largest
 
     def regions(self) -> Iterator[Region]:
-        """Yield the groups of places that share windows."""
+        """Yield the groups of places that share windows, but for those alone."""
         if self.borders:
             for rows in strips(self.x.shape[2], self.size[0]):
                 for columns in strips(self.x.shape[3], self.size[1]):
-                    yield Region(rows, columns, padded=False)
+                    if self.alone is None or rows.count * columns.count > 1:
+                        yield Region(rows, columns, padded=False)
         else:
             whole = (
                 Strip(0, length, side // 2, side - 1 - side // 2)
