@@ -230,6 +230,32 @@ def test_a_window_may_change_with_the_noise(kind):
     assert torch.equal(fit(kind, x, table)(y, 0.0), fit(kind, x, 1)(y, 0.0))
 
 
+@pytest.mark.parametrize("kind", ["ELS", "ELS pooled", "ELS circular"])
+def test_preselection_bounds_what_it_neglects(kind):
+    x = dc.data.load("digits").x[:20].double()
+    denoise, span = fit(kind, x, 3), (x.max() - x.min()).item()
+    for sigma in (0.0, 0.1, 0.3, 1.0):
+        y = x[[4, 7]] + sigma * draw(2, 1, 8, 8, dtype=torch.float64)
+        exact = denoise(y, sigma)
+        tightest = math.inf
+        for neighbours in (1, 20, 10**6):
+            x_hat, bound = denoise.nearest(y, sigma, neighbours=neighbours)
+            assert bound.shape == (2, 8, 8)
+            off = (x_hat - exact).abs()[:, 0]
+            assert (off <= bound * span + 1e-9).all()
+            assert bound.mean() <= tightest
+            tightest = bound.mean()
+        assert (bound == 0).all()  # nothing is left out
+        if sigma == 0.3:
+            x_hat, bound = denoise.nearest(y, sigma, neighbours=20)
+            assert bound.min() < 0.9
+            assert (x_hat - exact).abs().max() > 1e-3  # it is an approximation
+    with pytest.raises(ValueError, match="neighbours must be"):
+        denoise.nearest(y, 1.0, neighbours=0)
+    with pytest.raises(ValueError, match="sigma must be one number"):
+        denoise.nearest(y, torch.tensor([1.0, 2.0]), neighbours=3)
+
+
 def test_masks_are_rows_of_the_wiener_matrix():
     x = dc.data.load("digits").x[:300]
     y, sigma = x[:4] + 0.5 * draw(4, 1, 8, 8), 0.5

@@ -20,7 +20,7 @@ PAIRS = {"cpu": 1 << 20, "cuda": 1 << 26}  # scores of one tile
 QUERIES = {"cpu": 1 << 22, "cuda": 1 << 27}  # numbers of the query windows at hand
 FLOOR = -126.0  # logits are clamped here: exp2 of a float32 that underflows is slow
 HUGE = 2.0**60  # a weight above this asks for a new reference
-FELT = 4e-3  # bound on the error of a logit from which it could be felt
+FELT = 1e-3  # bound on the error of a logit from which it could be felt
 LOG2E = math.log2(math.e)
 
 
@@ -72,23 +72,21 @@ def _stream(
 class Block:
     """Query windows (q, Ck²) that meet tiles together, and Σw·centre, Σw (C + 1, q) so far."""
 
-    careful = False  # look for the largest score in every tile
-
     def __init__(self, queries: Tensor, scale: Tensor, first: Tile) -> None:
         reference = torch.zeros_like(scale)
         self.query = torch.cat([queries * scale, scale, reference], 1)
         self.sums = queries.new_zeros(len(first.values), len(queries), dtype=torch.float64)
         self.fresh = True
-        self.careful = queries.dtype == torch.float64
 
     def absorb(self, tile: Tile) -> None:
         """Take in some windows."""
         scores = self.query @ tile.windows
-        if self.fresh or self.careful:
+        if self.fresh:
             self._refer(scores)
         sums = self._weigh(scores, tile.values)
         if not sums[-1].max() < HUGE:
-            scores = self.query @ tile.windows
+            if scores.dtype == tile.values.dtype:  # then they have been overwritten
+                torch.mm(self.query, tile.windows, out=scores)
             self._refer(scores)
             sums = self._weigh(scores, tile.values)
         self.sums += sums
@@ -105,7 +103,7 @@ class Block:
 
     @staticmethod
     def _weigh(scores: Tensor, values: Tensor) -> Tensor:
-        """Σ exp2(score) · value, (C + 1, q); scores in float32 are overwritten."""
+        """Σ exp2(score) · value, (C + 1, q); overwrites scores that have the dtype of values."""
         weights = scores.to(values.dtype).clamp_(min=FLOOR).exp2_()
         return values @ weights.T
 

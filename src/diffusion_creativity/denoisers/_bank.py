@@ -80,6 +80,7 @@ class Bank:
         norms = (self._norms(x[part]).amax() for part in slices(len(x), x[0].numel()))
         self.radius = max(float(norm) for norm in norms)
         self.alone = Images(x.flatten(1)) if borders and max(self.size) > 1 else None
+        self.trees: dict = {}  # of `_preselect`
 
     def _norms(self, images: Tensor) -> Tensor:
         """The largest norm (m,) of a window of each image."""

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from .. import _validate
 from . import _same_place
+from ._machine import PatchMachine
 from ._same_place import Images, Mask
 from .affine import Affine
-from .patches import PatchMachine
 
 
 class DataLocality(PatchMachine):
@@ -30,7 +30,6 @@ class DataLocality(PatchMachine):
     W that is zero (an entry that never varies) sees nothing: its answer is the mean.
 
     Cost of a call: 2·n·N·d² operations, and 2·d³ for a new level; memory for d² numbers a level.
-
     """
 
     @classmethod
