@@ -223,6 +223,14 @@ def test_blur_keeps_constants_and_means():
     assert spread == pytest.approx(1.0, rel=0.01)  # half a cell is one pixel
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "cells"), [(16, 0.4), (32, 0.2), (64, 0.15)])
+def test_the_blur_that_it_tolerates(size, cells, channels):
+    family = Faces(size=size, channels=channels)
+    train = numbers(family, 60)
+    assert (family.oracle(train)(calibration._blur(family.render(train), cells)).label == 0).all()
+
+
 def test_batches_of_any_size_agree(monkeypatch):
     family = Faces()
     y = torch.cat([noise(family.render(numbers(family, 20)), 0.2), torch.randn(7, 1, 16, 16)])

@@ -12,6 +12,8 @@ from .distances import GROUPS, allowed
 from .drawing import masks, night, templates
 from .family import Faces
 
+BATCH = 1 << 20  # numbers of one batch of images
+
 
 class Chimeras(NamedTuple):
     """All cuts of m pairs of faces, and what is true of them whatever an oracle says."""
@@ -53,6 +55,11 @@ def valid_difference(family: Faces, y: Tensor) -> Tensor:
 
     The difference of a cell is the root of its mean square.
     """
+    step = max(BATCH // y[:1].numel(), 1) if len(y) else 1
+    return torch.cat([_valid_difference(family, part) for part in y.split(step)])
+
+
+def _valid_difference(family: Faces, y: Tensor) -> Tensor:
     unit, width = family.size // CELLS, FRAME * family.size // CELLS
     parts, masked = templates(family.size, family.channels), masks(family.size)
     square = (y - night(family.channels)[:, None, None]).square().mean(1, keepdim=True)

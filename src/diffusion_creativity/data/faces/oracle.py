@@ -59,8 +59,8 @@ class Oracle:
     ``Oracle(family, train)(images)`` gives `Verdicts`. Images are judged in batches, in float32
     on their device; 10,000 of size 16 take about a second of one core.
 
-    Limits. Errors stay below 0.1 % for white noise of standard deviation up to 0.1, and for
-    Gaussian blur of standard deviation up to 0.4 pixels at size 16 and 0.2 cells at size 32; beyond
+    Limits. Errors stay below 0.1 % for white noise of standard deviation up to 0.1, and none is
+    seen for Gaussian blur of up to 0.4, 0.2 and 0.15 cells at sizes 16, 32 and 64; beyond
     that parts count as malformed. The oracle knows the places of the grid alone: a whole face half
     a pixel off the grid is malformed. A cut through two faces is no fault for it if it leaves every
     part within its tolerance or makes another valid face. A part is recognised at another place
