@@ -17,7 +17,7 @@ from . import _same_place
 from ._bank import Bank, Region, Tile
 
 PAIRS = {"cpu": 1 << 20, "cuda": 1 << 26}  # scores of one tile
-QUERIES = {"cpu": 1 << 22, "cuda": 1 << 27}  # numbers of the query windows at hand
+QUERIES = {"cpu": 1 << 20, "cuda": 1 << 27}  # numbers of the query windows at hand
 FLOOR = -126.0  # logits are clamped here: exp2 of a float32 that underflows is slow
 HUGE = 2.0**60  # a weight above this asks for a new reference
 FELT = 1e-3  # bound on the error of a logit from which it could be felt
@@ -38,7 +38,7 @@ def expectation(bank: Bank, y: Tensor, sigma: Tensor) -> Tensor:
     routes = [(chosen.nonzero()[:, 0], *rest) for chosen, *rest in routes]
     for region in bank.regions():
         numbers = region.count * (math.prod(bank.size) * y.shape[1] + 2)
-        at_once = max(QUERIES.get(y.device.type, 1 << 22) // numbers, 1)
+        at_once = max(QUERIES.get(y.device.type, 1 << 20) // numbers, 1)
         for chosen, kind, dtype in routes:
             for part in slices(len(chosen), 1, at_once):
                 rows = chosen[part]
