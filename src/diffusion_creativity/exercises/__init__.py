@@ -56,6 +56,13 @@ from .chapter_08 import (
     check_shift_distance,
     check_symmetrise,
 )
+from .chapter_09 import (
+    check_count_ring,
+    check_is_mosaic,
+    check_rescale,
+    check_steps_to_agree,
+    check_window_denoiser,
+)
 from .chapter_10 import (
     check_column_twin,
     check_equal_sums,
@@ -89,6 +96,7 @@ __all__ = [
     "check_conditional_mean",
     "check_count_chimeras",
     "check_count_copies",
+    "check_count_ring",
     "check_decision_time",
     "check_end_point",
     "check_equal_sums",
@@ -99,6 +107,7 @@ __all__ = [
     "check_halves_denoiser",
     "check_heun_step",
     "check_inner_pixels",
+    "check_is_mosaic",
     "check_least_cost",
     "check_line_denoiser",
     "check_merge_batches",
@@ -107,6 +116,7 @@ __all__ = [
     "check_normal_equations",
     "check_project",
     "check_rare_share",
+    "check_rescale",
     "check_rescaled_encoder",
     "check_ridge_variance",
     "check_score",
@@ -119,6 +129,7 @@ __all__ = [
     "check_start_from",
     "check_step_as_average",
     "check_step_factor",
+    "check_steps_to_agree",
     "check_symmetrise",
     "check_temperature",
     "check_twin",
@@ -127,6 +138,7 @@ __all__ = [
     "check_v_prediction",
     "check_vp_model",
     "check_weighted_denoiser",
+    "check_window_denoiser",
     "check_window_kernel",
     "check_window_power",
 ]
