@@ -299,7 +299,7 @@ dc.runtime.report(
 # The samples obey: {glue:text}`patch_arrived_3` of the pixels (3×3) and {glue:text}`patch_arrived_7`
 # (7×7) are the centre of their nearest training window to $10^{-3}$. The others almost tie, or
 # a neighbour was decided late and the schedule ended before they could follow: of pixels with a gap above 1,
-# {glue:text}`patch_clear` have arrived, for each of the three sizes or more. (Of pixels of the starting noise, none.)
+# {glue:text}`patch_clear` have arrived, or more, for each of the three sizes.
 # An image of 64 pixels takes them from {glue:text}`patch_sources_3`
 # training images on average with windows of 3×3, from {glue:text}`patch_sources_5` with 5×5 and from
 # {glue:text}`patch_sources_7` with 7×7.
@@ -347,7 +347,7 @@ dc.runtime.report(patch_larger=larger_name, patch_large_n=large_n)
 # (sec-local-count)=
 # ## Combinatorial creativity, counted
 #
-# Now the smallest training set that has a shape at all: one black image, all $-1$, and one white, all
+# Now the smallest training set that leaves a choice: one black image, all $-1$, and one white, all
 # $+1$, on a torus of $n \times n$ pixels. The perfect denoiser knows two images. What does a 3×3
 # window make of them?
 #
@@ -362,9 +362,11 @@ dc.runtime.report(patch_larger=larger_name, patch_large_n=large_n)
 # ```
 #
 # ```{prf:proof}
-# *1.* There are two different windows, each equally often. The difference of the exponents is
-# $\bigl(\norm{y_{\Omega_p} + 1}^2 - \norm{y_{\Omega_p} - 1}^2\bigr)/2\sigma^2 = 2S_p/\sigma^2$, and weights $w$, $1 - w$ with
-# log ratio $2a$ have $w - (1-w) = \tanh a$.
+# *1.* There are two different windows, each equally often. The logarithm of the ratio of their weights is
+#
+# $$\frac{\norm{y_{\Omega_p} + 1}^2 - \norm{y_{\Omega_p} - 1}^2}{2\sigma^2} = \frac{2S_p}{\sigma^2},$$
+#
+# and weights $w$ and $1 - w$ whose ratio has the logarithm $2a$ give $w - (1-w) = \tanh a$.
 #
 # *2.* The gap is $4\abs{S_p}$, and the nearest centre is the sign of $S_p$. An odd number of
 # signs has a sum other than zero, so no window ties. Parts 2 and 3 of
@@ -574,7 +576,9 @@ for steps in (1, 2, 3, 4):
     depth = torch.minimum(edge[:, None], edge)  # of each pixel
     depth = torch.minimum(depth, depth.roll((-1, -1), (0, 1)))  # and of where it went
     travel[steps] = [off[depth == b].max().item() for b in range(5)]
-    print(steps, " ".join(f"{gap:8.1e}" for gap in travel[steps]))
+
+table = [f"{steps} " + " ".join(f"{v:8.1e}" for v in row) for steps, row in travel.items()]
+print("\n".join(table))
 assert all(max(row[steps:]) < 1e-5 < 1e-3 < row[steps - 1] for steps, row in travel.items())
 
 # %% [markdown]
@@ -708,7 +712,7 @@ dc.runtime.report(
 # The linear denoiser errs the other way. It sees the whole image: well drawn ears agree in
 # {glue:text}`patch_ears_wiener` pairs, but only {glue:text}`patch_drawn_wiener` of the parts are well
 # drawn. {cite:t}`lukoianov2025locality` join the two ideas: the mask of each pixel is read off the
-# data's linear denoiser, so that a pixel looks where the data says that looking helps, near or far. On
+# data's linear denoiser, small entries left out, so that a pixel looks where the data says that looking helps, near or far. On
 # these faces their machine, `DataLocality`, draws {glue:text}`patch_drawn_data` of the parts well, its ears agree in
 # {glue:text}`patch_ears_data` pairs, and {glue:text}`patch_creative_data` samples were valid and
 # new. Locality is a property of the data here, not of the architecture.
@@ -724,8 +728,7 @@ dc.runtime.report(
 # %% tags=["hide-input"]
 halves = pool[: run.size(smoke=96, book=240)]
 check_noise = mosaic_noise[:30]
-print("batches   15×15: copies   5×5: pixels that are a nearest centre")
-bug = {}
+bug, table = {}, ["batches   15×15: copies   5×5: pixels that are a nearest centre"]
 for B in (1, 2, 8):
     found = []
     for k in (15, 5):
@@ -738,7 +741,8 @@ for B in (1, 2, 8):
         off = (samples - nearest_windows(samples, halves, k)[1]).abs()
         found += [dc.metrics.copied_fraction(samples, halves), (off < 1e-3).double().mean().item()]
     bug[B] = found[0], found[3]
-    print(f"{B:7d}{bug[B][0]:16.0%}{bug[B][1]:40.1%}")
+    table.append(f"{B:7d}{bug[B][0]:16.0%}{bug[B][1]:40.1%}")
+print("\n".join(table))
 assert bug[1][0] == 1
 assert bug[1][1] > 0.9
 assert max(bug[2][0], bug[8][0]) < 0.1
@@ -802,10 +806,11 @@ for name, row in error.items():
     print(f"{name:>31}", *(f"{row[s].mean().item():7.4f}" for s in sigmas))
 print(f"{'side of the best window':>31}", *(f"{windows[s]:>7d}" for s in sigmas))
 
-# %% mystnb={"image": {"alt": "Denoising error relative to the Wiener filter against the noise level. Local denoisers are above one at noise 0.1, cross below one between 0.2 and 0.8, and come back to one at high noise. The masks of the data stay below one up to 0.8. The perfect denoiser of the training set starts about ten times above."}, "figure": {"caption": "Mean squared error on held-out digits, divided by that of the Wiener filter. Below the line a machine beats it.", "name": "fig-local-wiener"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Denoising error relative to the Wiener filter against the noise level. The perfect denoiser of the training set starts far above one, windows of 5 by 5 and of 3 by 3 pixels start above it too and fall below one at middle noise. The best window and the masks of the data are below one from low to middle noise. At high noise all but the windows from anywhere come close to one."}, "figure": {"caption": "Mean squared error on held-out digits, divided by that of the Wiener filter. Below the line a machine beats it.", "name": "fig-local-wiener"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.2, 3.6))
 drawn_in = {
     "perfect (of the training set)": ("data", ":"),
+    "5×5, own place": ("generated", "--"),
     "best window": ("generated", "-"),
     "3×3, averaged": ("denoiser", "-"),
     "3×3, anywhere": ("denoiser", "--"),
@@ -894,7 +899,7 @@ for name, estimate in {"the image": image, "less contrast": pale, "darker": dark
 level = 0.7
 noisy = unseen + level * hiss
 median = {}
-print(f"σ = {level}: medians over {test_n} held-out images, 95 % bootstrap intervals")
+table = [f"σ = {level}: medians over {test_n} held-out images, 95 % bootstrap intervals"]
 judges = {"r": dc.metrics.pearson_r, "R²": dc.metrics.r_squared}
 answers = {name: denoise(noisy, level) for name, denoise in contest.items()}
 answers["the noisy image itself"] = noisy
@@ -902,8 +907,11 @@ answers["the mean training image"] = known.mean(0).expand_as(noisy)
 for name, estimate in answers.items():
     median[name] = {key: judge(estimate, unseen, interval=0.95) for key, judge in judges.items()}
     r, R2 = median[name].values()
-    print(f"{name:>30}: r {r.value:.3f} [{r.low:.3f}, {r.high:.3f}]"
-          f"   R² {R2.value:.3f} [{R2.low:.3f}, {R2.high:.3f}]")  # fmt: skip
+    table.append(
+        f"{name:>30}: r {r.value:.3f} [{r.low:.3f}, {r.high:.3f}]"
+        f"   R² {R2.value:.3f} [{R2.low:.3f}, {R2.high:.3f}]"
+    )
+print("\n".join(table))
 stranger = dc.metrics.pearson_r(unseen.roll(1, 0), unseen, interval=0.95)
 
 # %% tags=["remove-input"]
