@@ -104,6 +104,25 @@ def test_frechet_interval_covers_the_expected_distance():
     check_coverage([low <= truth <= high for _, low, high in found])
 
 
+def test_frechet_interval_does_not_double_the_bias():
+    """For one law the distance is all bias, and a resample has about twice as much."""
+    truth = np.mean(
+        [metrics.frechet_distance(draw(40, 8, seed=2 * s), draw(40, 8, seed=2 * s + 1))
+         for s in range(5000, 5400)]
+    )  # fmt: skip
+    found = [
+        metrics.frechet_distance(
+            draw(40, 8, seed=2 * s),
+            draw(40, 8, seed=2 * s + 1),
+            interval=LEVEL,
+            resamples=40,
+            seed=s,
+        )
+        for s in range(40)
+    ]
+    check_coverage([low <= truth <= high for _, low, high in found], wide=True)
+
+
 def test_extrapolated_frechet_interval_covers_the_distance_of_the_laws():
     truth = 2 * 0.7**2 + 2 * 0.5**2  # N(0, 1) and N(0.7, 1.5²), twice
     found = [

@@ -1,6 +1,7 @@
 """The Fréchet distance between two samples, by factors of their covariances, and its bias."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -53,11 +54,9 @@ def frechet_distance(
     for name, x in (("a", a), ("b", b)):
         if len(x) < least:
             raise ValueError(f"{name} must hold at least {least} examples, got {len(x)}")
-    centre = (a.mean(0) + b.mean(0)) / 2
-    a, b = a - centre, b - centre
-    distance = (
-        _Extrapolated(a, b, seed) if extrapolate else lambda *counts: _distance(a, b, *counts)
-    )
+    means = a.mean(0), b.mean(0)
+    a, b, gap = a - means[0], b - means[1], means[0] - means[1]
+    distance = _Extrapolated(a, b, gap, seed) if extrapolate else partial(_distance, a, b, gap)
     value = distance()
     if bootstrap is None:
         return value
@@ -69,8 +68,8 @@ def frechet_distance(
 class _Extrapolated:
     """The distance at 1/n = 0, from the whole, halves and thirds of one random cut."""
 
-    def __init__(self, a: Tensor, b: Tensor, seed: int) -> None:
-        self.a, self.b = a, b
+    def __init__(self, a: Tensor, b: Tensor, gap: Tensor, seed: int) -> None:
+        self.a, self.b, self.gap = a, b, gap
         generator = torch.Generator().manual_seed(seed)
         self.orders = [torch.randperm(len(x), generator=generator).to(x.device) for x in (a, b)]
 
@@ -79,7 +78,12 @@ class _Extrapolated:
         for parts in PARTS:
             cut = zip(*(order.tensor_split(parts) for order in self.orders), strict=True)
             found = [
-                _distance(self.a[i], self.b[j], *(w[k] for w, k in zip(counts, (i, j))))  # noqa: B905
+                _distance(
+                    self.a[i],
+                    self.b[j],
+                    self.gap,
+                    *(w[k] for w, k in zip(counts, (i, j), strict=False)),  # no counts: none
+                )
                 for i, j in cut
             ]
             means.append(sum(found) / parts)
@@ -88,44 +92,51 @@ class _Extrapolated:
         return float((1 / len(x) - x.mean() * slope) @ torch.tensor(means, dtype=torch.float64))
 
 
-def _distance(a: Tensor, b: Tensor, *counts: Tensor) -> float:
-    """The distance of rows, or of rows taken as often as counts say."""
+def _distance(a: Tensor, b: Tensor, gap: Tensor, *counts: Tensor) -> float:
+    """The distance of centred rows with means `gap` apart; counts say how often each is taken."""
     (mean_a, left), (mean_b, right) = (
         _moments(*pair) for pair in zip((a, b), counts or (None, None), strict=True)
     )
     spread = left.square().sum() + right.square().sum()
-    squared = (mean_a - mean_b).square().sum() + spread - 2 * _nuclear_norm(left, right)
+    squared = (mean_a - mean_b + gap).square().sum() + spread - 2 * _nuclear_norm(left, right)
     return max(float(squared), 0.0)  # rounding may leave a hair below 0
 
 
 def _moments(x: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The mean (d,) and a factor F of the covariance F'F, with at most d rows."""
+    """The mean (d,) and a factor F of the covariance F'F: fewer than d rows, or a triangle."""
+    total = len(x)
     if counts is None:
-        mean, total = x.mean(0), len(x)
-        rows = x - mean
+        mean = x.mean(0)
     else:
         x, counts = x[counts > 0], counts[counts > 0]
-        total = counts.sum()
+        total = float(counts.sum())
         mean = counts @ x / total
-        rows = (x - mean) * counts.sqrt()[:, None]
-    rows = rows / (total - 1) ** 0.5
-    return mean, rows if len(rows) <= x.shape[1] else _root(_gram(rows))
+    few = len(x) < x.shape[1]
+    rows = x - mean if few else x
+    if counts is not None:
+        rows = rows * counts.sqrt()[:, None]
+    if few:
+        return mean, rows / (total - 1) ** 0.5
+    # Rows were centred before, so nothing cancels.
+    return mean, _root(_gram(rows).addr_(mean, mean, alpha=-total).div_(total - 1))
 
 
 def _root(cov: Tensor) -> Tensor:
-    """F with F'F = cov: Cholesky's, or by eigenvectors where the covariance is singular."""
+    """Upper triangular F with F'F = cov: Cholesky's, or by eigenvectors where cov is singular."""
     factor, failed = torch.linalg.cholesky_ex(cov, upper=True)
     if not failed:
         return factor
     values, vectors = torch.linalg.eigh(cov)
-    return values.clamp(min=0).sqrt()[:, None] * vectors.T
+    return torch.linalg.qr(values.clamp(min=0).sqrt()[:, None] * vectors.T, mode="r").R
 
 
 def _nuclear_norm(left: Tensor, right: Tensor) -> Tensor:
     """Sum of the singular values of left right': roots of eigenvalues of the smaller Gram."""
-    product = left @ right.T
-    if min(product.shape) < left.shape[1]:
-        return torch.linalg.svdvals(product).sum()
+    if min(len(left), len(right)) < left.shape[1]:
+        return torch.linalg.svdvals(left @ right.T).sum()
+    product = torch.empty_like(left)
+    for part in slices(len(left), 1, BLOCK):  # left is a triangle: half of the products
+        product[part] = left[part, part.start :] @ right[:, part.start :].T
     return torch.linalg.eigvalsh(_gram(product)).clamp(min=0).sqrt().sum()
 
 
