@@ -107,11 +107,13 @@ def test_singular_covariance_takes_the_eigenvectors():
     torch.testing.assert_close(factor.T @ factor, torch.diag(torch.tensor([1.0, 0, 4]).double()))
 
 
-def test_gram_matrix_by_blocks(monkeypatch):
-    x = draw(9, 7)
-    for block in (1, 3, 256):
-        monkeypatch.setattr(frechet, "BLOCK", block)
-        torch.testing.assert_close(frechet._gram(x), x.T @ x)
+@pytest.mark.parametrize("block", [1, 3, 256])
+def test_blocks_of_the_triangle_change_nothing(block, monkeypatch):
+    a, b = draw(30, 7), 2 * draw(20, 7, seed=1)
+    expected = metrics.frechet_distance(a, b)
+    monkeypatch.setattr(frechet, "BLOCK", block)
+    assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-12)
+    assert metrics.frechet_distance(a.T.contiguous().T, b) == pytest.approx(expected, rel=1e-12)
 
 
 def test_weights_are_repeated_rows():

@@ -11,7 +11,7 @@ from .distances import two_samples
 from .intervals import Bootstrap, Interval
 
 PARTS = (1, 2, 3)  # into how many parts samples are cut to see the bias
-BLOCK = 256  # columns of a Gram matrix at once
+BLOCK = 256  # rows of a triangle at once
 
 
 def frechet_distance(
@@ -122,11 +122,12 @@ def _moments(x: Tensor, counts: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _root(cov: Tensor) -> Tensor:
-    """Upper triangular F with F'F = cov: Cholesky's, or by eigenvectors where cov is singular."""
+    """Upper triangular F with F'F = cov, of which the upper triangle is read."""
     factor, failed = torch.linalg.cholesky_ex(cov, upper=True)
     if not failed:
         return factor
-    values, vectors = torch.linalg.eigh(cov)
+    # Singular: by eigenvectors.
+    values, vectors = torch.linalg.eigh(cov, UPLO="U")
     return torch.linalg.qr(values.clamp(min=0).sqrt()[:, None] * vectors.T, mode="r").R
 
 
@@ -137,13 +138,13 @@ def _nuclear_norm(left: Tensor, right: Tensor) -> Tensor:
     product = torch.empty_like(left)
     for part in slices(len(left), 1, BLOCK):  # left is a triangle: half of the products
         product[part] = left[part, part.start :] @ right[:, part.start :].T
-    return torch.linalg.eigvalsh(_gram(product)).clamp(min=0).sqrt().sum()
+    return torch.linalg.eigvalsh(_gram(product), UPLO="U").clamp(min=0).sqrt().sum()
 
 
 def _gram(rows: Tensor) -> Tensor:
-    """rows' rows (d, d), from the blocks on and above its diagonal: half of the products."""
-    d = rows.shape[1]
-    out = rows.new_zeros(d, d)
-    for part in slices(d, 1, BLOCK):
-        out[part, part.start :] = rows[:, part].T @ rows[:, part.start :]
-    return out.triu() + out.triu(1).T
+    """Upper triangle, at least, of rows' rows (d, d); BLAS spares half of the products."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    from scipy.linalg.blas import dsyrk
+
+    return torch.from_numpy(dsyrk(1.0, rows.contiguous().numpy().T, lower=True)).T
