@@ -20,7 +20,7 @@ PAIRS = {"cpu": 1 << 20, "cuda": 1 << 26}  # scores of one tile
 QUERIES = {"cpu": 1 << 20, "cuda": 1 << 27}  # numbers of the query windows at hand
 FLOOR = -126.0  # logits are clamped here: exp2 of a float32 that underflows is slow
 HUGE = 2.0**60  # a weight above this asks for a new reference
-FELT = 1e-3  # bound on the error of a logit from which it could be felt
+FELT = 2e-3  # bound on the error of a logit from which it could be felt
 LOG2E = math.log2(math.e)
 
 
