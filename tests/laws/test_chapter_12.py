@@ -8,6 +8,7 @@ from scipy import stats
 
 import diffusion_creativity as dc
 from diffusion_creativity import metrics
+from diffusion_creativity.data import faces
 
 LEVEL = 1e-5  # of every test below: a true statement fails once in a hundred thousand
 BOUND = stats.norm.isf(LEVEL / 2)
@@ -32,6 +33,48 @@ def with_moments(x, mean, cov):
         mean
         + torch.linalg.solve_triangular(whiten, x.T, upper=False).T @ torch.linalg.cholesky(cov).T
     )
+
+
+def test_lem_oracle_way():
+    """Nearer to t exactly below one half; under noise the way is normal, of this width."""
+    t, s = draw(2, 40, seed=1)
+    y = t + 2 * draw(5000, 40, seed=2)
+    way = (y - t) @ (s - t) / (s - t).square().sum()
+    nearer = (y - t).norm(dim=1) < (y - s).norm(dim=1)
+    assert torch.equal(nearer, way < 0.5)
+    assert 100 < nearer.sum() < 4990
+    width = 2 / (s - t).norm().item()
+    assert stats.kstest(way.numpy(), "norm", args=(0, width)).pvalue > LEVEL
+    assert stats.kstest(way.numpy(), "norm", args=(0, 1.3 * width)).pvalue < LEVEL
+
+
+def test_prop_oracle_noise():
+    """Parts of noisy faces are malformed or misread no more often than the sum of tails says."""
+    family, n = faces.Faces(), 6000
+    chosen = torch.randint(len(family), (n,), generator=torch.Generator().manual_seed(4))
+    clean, truth = family.render(chosen), family.traits(chosen)
+    cells = [int(mask.sum()) for mask in faces.drawing.masks(16).values()]
+    cells.append(256 - sum(cells))
+    gaps = [g.sqrt().numpy() for g in faces.distances.gaps(family).values()]
+
+    def bound(sigma):
+        total = 512 * stats.norm.sf(0.5 / sigma)
+        total += sum(stats.chi2.sf(c / (4 * sigma) ** 2, c) for c in cells)
+        for gap in gaps:
+            tails = stats.norm.sf(0.4 * gap / sigma)
+            total += (tails - np.diag(np.diag(tails))).sum(1).max()
+        return total
+
+    def failures(sigma):
+        verdicts = family.oracle()(clean + sigma * draw(*clean.shape, seed=5).float())
+        return int(((verdicts.used > 1).any(1) | (verdicts.traits != truth).any(1)).sum())
+
+    for sigma in (0.05, 0.1, 0.13):
+        found = failures(sigma)
+        assert stats.binom.sf(found - 1, n, bound(sigma)) > LEVEL
+    assert failures(0.05) == 0
+    # The bound is no more than needed: that of two thirds of the noise is refused.
+    assert stats.binom.sf(found - 1, n, bound(0.13 / 1.5)) < LEVEL
 
 
 def test_prop_base_rate():
@@ -68,7 +111,8 @@ def test_thm_frechet_blind():
     expected = (0.05 * values[-1].sqrt()).square() * len(x) / (len(x) - 1)
     assert abs(metrics.frechet_distance(stretched, x) / expected - 1) < 1e-6
     # The least over rotations: no rotation of the square roots does better, the polar one does it.
-    s, t = cov, torch.diag(values.flip(0))
+    turned = torch.linalg.qr(draw(12, 12, seed=9))[0]
+    s, t = cov, turned @ cov @ turned.T
     root = [v @ e.sqrt().diag() @ v.T for e, v in map(torch.linalg.eigh, (s, t))]
     left, _, right = torch.linalg.svd(root[1] @ root[0])
     best = (root[0] - root[1] @ (left @ right)).square().sum()

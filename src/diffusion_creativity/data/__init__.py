@@ -3,9 +3,19 @@
 Also targets whose moments are known (`toy`) and lookalikes that share moments (`twins`).
 """
 
-from . import toy, twins
+from . import faces, toy, twins
 from .images import ImageSet, Skipped, load, names
 from .own_celeba import celeba
 from .own_folder import folder
 
-__all__ = ["ImageSet", "Skipped", "celeba", "folder", "load", "names", "toy", "twins"]
+__all__ = [
+    "ImageSet",
+    "Skipped",
+    "celeba",
+    "faces",
+    "folder",
+    "load",
+    "names",
+    "toy",
+    "twins",
+]

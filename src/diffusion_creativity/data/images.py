@@ -44,18 +44,19 @@ class ImageSet:
 
 
 def load(name: str, split: str = "train") -> ImageSet:
-    r"""Load an image set by its name.
+    """Load an image set by its name.
 
-    ==================  =======================  ========  ====================  ==================
-    name                images (train + test)    shape     licence               needs
-    ==================  =======================  ========  ====================  ==================
-    ``digits``          1,797 (train only)       1, 8, 8   CC BY 4.0             nothing
-    ``mnist``           60,000 + 10,000          1, 28, 28 CC BY-SA 3.0          download, 12 MB
-    ``fashion_mnist``   60,000 + 10,000          1, 28, 28 MIT                   download, 31 MB
-    ``cifar10``         50,000 + 10,000          3, 32, 32 none stated           download, 170 MB
-    ``cifar10_subset``  10,000 + 1,000           3, 32, 32 none stated           its two files
-    ``celeba``          162,770 + 19,962         3, 32, 32 research only         your own copy
-    ==================  =======================  ========  ====================  ==================
+    ==================  =====================  =========  =============  ================
+    name                images (train + test)  shape      licence        needs
+    ==================  =====================  =========  =============  ================
+    ``digits``          1,797 (train only)     1, 8, 8    CC BY 4.0      nothing
+    ``faces``           600 + 1,000            1, 16, 16  CC0 1.0        nothing
+    ``mnist``           60,000 + 10,000        1, 28, 28  CC BY-SA 3.0   download, 12 MB
+    ``fashion_mnist``   60,000 + 10,000        1, 28, 28  MIT            download, 31 MB
+    ``cifar10``         50,000 + 10,000        3, 32, 32  none stated    download, 170 MB
+    ``cifar10_subset``  10,000 + 1,000         3, 32, 32  none stated    its two files
+    ``celeba``          162,770 + 19,962       3, 32, 32  research only  your own copy
+    ==================  =====================  =========  =============  ================
 
     The published files are looked for in the folder that the environment variable
     ``DIFFUSION_CREATIVITY_DATA`` names, then in the cache, then downloaded; each is checked by its
@@ -135,6 +136,7 @@ _SETS: dict[str, Callable[[str], ImageSet]] = {  # name: a function of the split
     "cifar10": _later("_cifar", "full_or_subset"),
     "cifar10_subset": _later("_cifar", "subset"),
     "digits": _digits,
+    "faces": _later("faces", "image_set"),
     "fashion_mnist": _later("_idx", "image_set", "fashion_mnist"),
     "mnist": _later("_idx", "image_set", "mnist"),
 }

@@ -30,8 +30,8 @@ def sliced_wasserstein(
     .. math:: \Bigl(\frac1L \sum_{l=1}^{L} W_2^2(\langle\theta_l, a\rangle,
               \langle\theta_l, b\rangle)\Bigr)^{1/2}
 
-    over `projections` = L random directions on the unit sphere (Rabin et al. 2011). Sizes (n,
-    *shape) and (m, *shape) may differ: the quantile functions are compared exactly, where either
+    over `projections` = L random directions on the unit sphere (Rabin et al. 2011). Sizes n
+    and m may differ: the quantile functions are compared exactly, where either
     of them jumps. In [0, ∞), in the unit of the data. It sees every difference of laws as L grows,
     small ones that need a certain direction late; samples of one law are not at 0, but at about
     the root of 1/n + 1/m. The interval (centred bootstrap of `resamples`, both samples, the same
