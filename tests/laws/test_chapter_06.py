@@ -205,7 +205,7 @@ def test_prop_poly_tails():
     off = np.abs(np.array(ratios) - 1)
     assert off[2] < 0.01
     assert (np.diff(off) < 0).all()
-    gaussian = stats.norm.logsf([30.0**4, 300.0**4]) / -np.array([30.0, 300.0]) ** 2 * 2
+    gaussian = stats.norm.logsf([30.0**4, 300.0**4]) / -(np.array([30.0, 300.0]) ** 2) * 2
     assert gaussian.min() > 100  # the control: no Gaussian has such tails
 
     # Symmetric targets: an even degree does what the odd one before it does, and no more.

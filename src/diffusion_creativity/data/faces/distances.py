@@ -63,7 +63,8 @@ def way(cost: Tensor, look: Tensor, gap: Tensor) -> Tensor:
               {2\lVert s - t\rVert^2}
 
     from the squared distances `cost` (n, looks) and `gap` (looks, looks): 0 on t, 1/2 halfway.
-    White noise of standard deviation σ moves it by σ over the distance of s and t, however large the part.
+    White noise of standard deviation σ moves it by σ over the distance from s to t, however
+    large the part.
     """
     apart = gap.to(cost)[look]
     ahead = (cost.gather(1, look[:, None]) - cost + apart) / (2 * apart)
