@@ -247,7 +247,8 @@ dc.runtime.Table(
 )  # fmt: skip
 
 # %% tags=["hide-input"]
-by_rule = faces.calibration.rule_table(family, pairs=run.size(smoke=20, book=100), seed=seed)
+cut_pairs = faces.calibration.cut(family, run.size(smoke=20, book=100), seed=seed)
+by_rule = faces.calibration.rule_table(family, cut_pairs)
 dc.runtime.Table(
     ("rule", "chimeras that break it", "found", "chimeras that keep it", "false alarms"),
     [(r.rule, f"{r.broken:,}", percent(r.found / max(r.broken, 1), 2), f"{r.kept:,}",
