@@ -49,7 +49,7 @@ def data_named(source: str) -> list[str]:
     names = set(re.findall(r"""data\.load\(\s*["'](\w+)["']""", source))
     if not folder or not names:
         return sorted(names)
-    wanted = {re.sub(r"[_\W]", "", name).lower() for name in names}
+    wanted = {re.sub(r"_subset$|[_\W]", "", name).lower() for name in names}
     found = [
         f"{path.relative_to(folder)} {path.stat().st_size}"
         for path in files_below(Path(folder))
