@@ -13,7 +13,17 @@ MODULES = sorted(
     p.stem for p in PACKAGE.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
 )
 # Private modules and `style` are leaves: every other module may use them.
-LEAVES = {"_groups", "_matmul", "_points", "_shifts", "_table", "_validate", "style"}
+LEAVES = {
+    "_blocks",
+    "_groups",
+    "_hermite",
+    "_matmul",
+    "_points",
+    "_shifts",
+    "_table",
+    "_validate",
+    "style",
+}
 MAY_KNOW = {
     "metrics": set(),
     "noise": set(),

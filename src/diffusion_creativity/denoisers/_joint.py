@@ -5,11 +5,12 @@ With c² = λ + σ², ρ² = λ / c² and u = y / c, noise only shrinks the Herm
 the identity.
 """
 
-import itertools
 import math
 
 import torch
 from torch import Tensor
+
+from .._hermite import exponents, hermite, norms, products
 
 BLOCK = 4_000_000  # numbers of a block of work
 MAX_FEATURES = 1500
@@ -40,7 +41,7 @@ class Joint:
         total = z.new_zeros(len(self._index))
         index = self._index.to(z.device)
         for part in (z / self.variance.sqrt()).split(max(1, BLOCK // len(self._index))):
-            total += _products(hermite(part, 2 * self.degree), index).sum(0)
+            total += products(hermite(part, 2 * self.degree), index).sum(0)
         return total / len(z)
 
     def gram(self, sigma: float) -> Tensor:
@@ -59,7 +60,7 @@ class Joint:
             shrink = (self.variance / (self.variance + sigma**2)).sqrt()
             h = self._moments * (shrink**self._index).prod(1)
             m = len(self.powers)
-            low = h[:m][self._lower] / _norms(self.powers)[:, None]
+            low = h[:m][self._lower] / norms(self.powers)[:, None]
             # E ∂_i φ_a = a_i E He_{a - e_i} / (c_i √a!)
             slope = self.powers * low / c
             self._found[sigma] = (-_solve(self.gram(sigma), slope), c)
@@ -71,9 +72,9 @@ class Joint:
         for sigma in levels.unique().tolist():
             rows = (levels == sigma).expand(len(y)).nonzero()[:, 0]
             q, c = self.coefficients(sigma)
-            norms = _norms(self.powers)
+            scale = norms(self.powers)
             for part in rows.split(max(1, BLOCK // len(self.powers))):
-                values = _products(hermite(y[part] / c, self.degree), self.powers) / norms
+                values = products(hermite(y[part] / c, self.degree), self.powers) / scale
                 x_hat[part] = y[part] + sigma**2 * (values @ q)
         return x_hat
 
@@ -87,41 +88,8 @@ def _solve(gram: Tensor, right: Tensor) -> Tensor:
     return scale[:, None] * (vectors @ (inverse[:, None] * (vectors.T @ (scale[:, None] * right))))
 
 
-def exponents(degree: int, k: int) -> Tensor:
-    """Exponents (M, k) of all monomials of total degree <= `degree`, lowest first."""
-    rows = []
-    for total in range(degree + 1):
-        for picked in itertools.combinations_with_replacement(range(k), total):
-            row = [0] * k
-            for i in picked:
-                row[i] += 1
-            rows.append(row)
-    return torch.tensor(rows).reshape(-1, k)
-
-
 def _down(row: list[int], i: int) -> tuple[int, ...]:
     return (*row[:i], row[i] - 1, *row[i + 1 :])
-
-
-def hermite(u: Tensor, degree: int) -> Tensor:
-    """He_0 … He_degree of u (n, k): (degree + 1, n, k)."""
-    rows = [torch.ones_like(u), u]
-    for j in range(1, degree):
-        rows.append(u * rows[-1] - j * rows[-2])
-    return torch.stack(rows[: degree + 1])
-
-
-def _products(table: Tensor, index: Tensor) -> Tensor:
-    """Π_i table[index[γ, i], :, i], shape (n, len(index))."""
-    total = table[index[:, 0], :, 0]
-    for i in range(1, index.shape[1]):
-        total = total * table[index[:, i], :, i]
-    return total.T
-
-
-def _norms(powers: Tensor) -> Tensor:
-    """√(a!) for each exponent."""
-    return torch.lgamma(powers.double() + 1).sum(1).div(2).exp()
 
 
 def linearise(powers: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,8 +100,8 @@ def linearise(powers: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     m, k = powers.shape
     a, b = (grid.flatten() for grid in torch.meshgrid(*[torch.arange(m)] * 2, indexing="ij"))
     pair, code = a * m + b, torch.zeros_like(a)
-    norms = _norms(powers)
-    factor = 1 / (norms[a] * norms[b])
+    size = norms(powers)
+    factor = 1 / (size[a] * size[b])
     base = int(index.max()) + 1
     top = int(powers.max())
     table = torch.tensor(

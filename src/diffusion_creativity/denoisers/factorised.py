@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import _validate
+from .. import _blocks, _validate
 from ..laws import Discrete, Product
 from ._grouped import Factors, PosteriorMean
 
@@ -147,8 +147,8 @@ class Blockwise(_Factorised):
         """
         x = _validate.dataset(x)
         self = cls()
-        self.block, self.x = _block(block, x.shape[1:]), x
-        places = _cut(x.shape[1:], self.block).to(x.device)
+        self.block, self.x = _blocks.sizes(block, x.shape[1:]), x
+        places = _blocks.cut(x.shape[1:], self.block).to(x.device)
         atoms = x.flatten(1)[:, places].movedim(0, 1).contiguous()  # (B, N, p)
         weights = torch.ones(atoms.shape[:2], device=x.device, dtype=torch.float64)
         self._set(x.shape[1:], places, Factors(atoms, weights))
@@ -201,32 +201,3 @@ def _by_pixel(values: Tensor, level: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     padded = counts.new_zeros(atoms.shape[:2])
     atoms[pixel, rank], padded[pixel, rank] = values[keys % count], counts
     return atoms, padded, shown - starts
-
-
-def _block(block: int | tuple[int, int], shape: torch.Size) -> tuple[int, ...]:
-    """Return the block's size along each axis, or say which sizes divide the image."""
-    space = shape[1:] if len(shape) > 1 else shape
-    sizes = tuple(block) if isinstance(block, Sequence) else (block,) * len(space)
-    if len(sizes) != len(space):
-        raise ValueError(
-            f"block must be one integer or {len(space)}, one for each axis of length "
-            f"{', '.join(map(str, space))}; got {block!r}"
-        )
-    sizes = tuple(_validate.integer("block", size, minimum=1) for size in sizes)
-    for size, length in zip(sizes, space, strict=True):
-        if length % size:
-            fitting = ", ".join(str(k) for k in range(1, length + 1) if length % k == 0)
-            raise ValueError(
-                f"block must divide the image: {size} does not divide {length}, {fitting} do"
-            )
-    return sizes
-
-
-def _cut(shape: torch.Size, block: tuple[int, ...]) -> Tensor:
-    """Flat entries (B, p) of each block, channels included."""
-    space = shape[1:] if len(shape) > 1 else shape
-    split = [n for length, size in zip(space, block, strict=True) for n in (length // size, size)]
-    entries = torch.arange(math.prod(shape)).reshape(-1, *split)
-    axes = len(block)
-    order = [1 + 2 * k for k in range(axes)] + [0] + [2 + 2 * k for k in range(axes)]
-    return entries.permute(order).reshape(math.prod(split[::2]), -1)
