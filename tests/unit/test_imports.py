@@ -17,6 +17,7 @@ LEAVES = {
     "_blocks",
     "_groups",
     "_hermite",
+    "_kernels",
     "_matmul",
     "_points",
     "_shifts",

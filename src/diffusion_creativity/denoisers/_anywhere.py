@@ -1,12 +1,20 @@
 """Posterior means of the centres of windows, over a bank of windows from many places.
 
-A query window q meets a window p of the bank through ``log₂e · (q·p − |p|²/2)/σ² − reference``, one
-matrix product with two columns more. The reference is the largest of a query's scores in the first
-tile, and is raised when a weight becomes huge, so that one pass of exp2 is nearly all the rest of
-the work. Results are exact sums over all windows.
+A query window q meets a window p of the bank through its score ``q·p − |p|²/2``; weights are
+``exp(score/σ²)``, relative to the largest. Each query takes the cheapest route that is accurate:
+
+* `Block`: one matrix product with two columns more yields log₂ of the weights. The reference is the
+  largest in the first tile, and is raised when a weight becomes huge, so that one pass of
+  exp2 is nearly all the rest of the work. In float32 where its rounding cannot be felt.
+* `Sieve`: where σ is small, few windows matter. A float32 product, with a proven bound on its
+  error, tells which could; those alone are weighed in float64. Where they turn out to be many, a
+  float64 `Block` goes on.
+
+Results are sums over all windows; what the sieve drops weighs less than `NEGLECTED` in all.
 """
 
 import math
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -21,6 +29,9 @@ QUERIES = {"cpu": 1 << 20, "cuda": 1 << 27}  # numbers of the query windows at h
 FLOOR = -126.0  # logits are clamped here: exp2 of a float32 that underflows is slow
 HUGE = 2.0**60  # a weight above this asks for a new reference
 FELT = 2e-3  # bound on the error of a logit from which it could be felt
+NEGLECTED = 2.0**-52  # bound on the share of weight that a sieve drops
+MOST = 0.5  # share of pairs up to which a sieve is worth while,
+LOOK = 4  # as seen in the first tiles after the first
 LOG2E = math.log2(math.e)
 
 
@@ -33,63 +44,81 @@ def expectation(bank: Bank, y: Tensor, sigma: Tensor) -> Tensor:
     felt = bank.rounding(y) / sigma**2
     exact = ~(felt * 2.0**-29 <= FELT)  # float64 has 29 bits more; at σ = 0, NaN as well
     rough = (felt <= FELT) & (y.dtype == torch.float32)
-    routes = ((rough, Block, torch.float32), (~rough & ~exact, Block, torch.float64),
-              (exact, DirectBlock, torch.float64))  # fmt: skip
+    slack = 2 * bank.proven_rounding(y)
+    routes = ((rough, Block, torch.float32), (~rough & ~exact, Sieve, torch.float64),
+              (exact, NearestSieve, torch.float64))  # fmt: skip
     routes = [(chosen.nonzero()[:, 0], *rest) for chosen, *rest in routes]
     for region in bank.regions():
-        numbers = region.count * (math.prod(bank.size) * y.shape[1] + 2)
-        at_once = max(QUERIES.get(y.device.type, 1 << 20) // numbers, 1)
+        reach = math.log(len(bank.x) * region.count / NEGLECTED)
+        at_once = QUERIES.get(y.device.type, 1 << 20) // (region.count * (bank.numbers + 2))
         for chosen, kind, dtype in routes:
-            for part in slices(len(chosen), 1, at_once):
+            for part in slices(len(chosen), 1, max(at_once, 1)):
                 rows = chosen[part]
-                found = _stream(bank, region, y[rows], sigma[rows], kind, dtype)
-                out[(rows, slice(None), *region.places)] = found.to(out.dtype)
+                windows = bank.queries(y[rows], region, dtype)
+                queries = Queries.of(windows, sigma[rows], slack[rows], reach)
+                found = _stream(bank, region, queries, kind, y.dtype)
+                found = found.unflatten(1, (len(rows), region.rows.count, region.columns.count))
+                out[(rows, slice(None), *region.places)] = found.movedim(0, 1).to(out.dtype)
     return out
 
 
-def _stream(
-    bank: Bank, region: Region, y: Tensor, sigma: Tensor, kind: type, dtype: torch.dtype
-) -> Tensor:
-    """Return (m, C, rows, columns) for one region, scores in `dtype`, weights in y's."""
-    windows = bank.windows(y, region, dtype).permute(0, 2, 3, 1, 4, 5)
-    scale = (LOG2E * sigma**-2.0).clamp(max=1e30 if dtype == torch.float32 else 1e300)
-    scale = scale.to(dtype).repeat_interleave(region.count)[:, None]
-    queries = windows.reshape(len(scale), -1)
-    blocks: list[Block] = []
-    with float32_matmul(y.device):
-        for tile in bank.tiles(region, dtype, y.dtype):
+class Queries(NamedTuple):
+    """Query windows, with their levels."""
+
+    windows: Tensor  # (q, Ck²)
+    scale: Tensor  # (q, 1): log₂e/σ²
+    slack: Tensor  # (q, 1): float64 scores this far below the largest in float32 do not matter
+
+    @classmethod
+    def of(cls, windows: Tensor, sigma: Tensor, slack: Tensor, reach: float) -> Self:
+        """Give the windows (m·places, Ck²) the levels (m,) of their images."""
+        largest = 1e30 if windows.dtype == torch.float32 else 1e300
+        scale = (LOG2E * sigma**-2.0).clamp(max=largest).to(windows.dtype)
+        levels = (scale, slack + reach * sigma**2)
+        count = len(windows) // len(sigma)
+        return cls(windows, *(t.repeat_interleave(count)[:, None] for t in levels))
+
+    def split(self, size: int) -> list[Self]:
+        """Cut into blocks of `size` queries."""
+        return [Queries(*some) for some in zip(*(t.split(size) for t in self), strict=True)]
+
+
+def _stream(bank: Bank, region: Region, queries: Queries, kind, out: torch.dtype) -> Tensor:
+    """Return means (C, q) over the windows of one region, weights computed in `out`."""
+    blocks: list[Block | Sieve] = []
+    with float32_matmul(bank.x.device):
+        for tile in bank.tiles(region, out):
             if not blocks:
-                size = max(PAIRS.get(y.device.type, 1 << 20) // tile.values.shape[1], 1)
-                pairs = zip(queries.split(size), scale.split(size), strict=True)
-                blocks = [kind(q, s, tile) for q, s in pairs]
-            for block in blocks:
-                block.absorb(tile)
-    sums = torch.cat([block.sums for block in blocks], 1)  # (C + 1, queries)
-    mean = (sums[:-1] / sums[-1]).unflatten(1, (len(y), region.rows.count, region.columns.count))
-    return mean.movedim(0, 1) + bank.mean
+                size = max(PAIRS.get(bank.x.device.type, 1 << 20) // tile.values.shape[1], 1)
+                blocks = [kind(some, tile) for some in queries.split(size)]
+            blocks = [block.absorb(tile) for block in blocks]
+    sums = torch.cat([block.sums for block in blocks], 1)  # (C + 1, q)
+    return sums[:-1] / sums[-1] + bank.mean[:, :, 0]
 
 
 class Block:
     """Query windows (q, Ck²) that meet tiles together, and Σw·centre, Σw (C + 1, q) so far."""
 
-    def __init__(self, queries: Tensor, scale: Tensor, first: Tile) -> None:
-        reference = torch.zeros_like(scale)
-        self.query = torch.cat([queries * scale, scale, reference], 1)
-        self.sums = queries.new_zeros(len(first.values), len(queries), dtype=torch.float64)
+    def __init__(self, queries: Queries, first: Tile) -> None:
+        windows, scale, _ = queries
+        self.query = torch.cat([windows * scale, scale, torch.zeros_like(scale)], 1)
+        self.sums = windows.new_zeros(len(first.values), len(windows), dtype=torch.float64)
         self.fresh = True
 
-    def absorb(self, tile: Tile) -> None:
-        """Take in some windows."""
-        scores = self.query @ tile.windows
+    def absorb(self, tile: Tile) -> Self:
+        """Take in some windows; return what is to take the next."""
+        windows = tile.columns(self.query.dtype)
+        scores = self.query @ windows
         if self.fresh:
             self._refer(scores)
-        sums = self._weigh(scores, tile.values)
+        sums = _weigh(scores, tile.values)
         if not sums[-1].max() < HUGE:
             if scores.dtype == tile.values.dtype:  # then they have been overwritten
-                torch.mm(self.query, tile.windows, out=scores)
+                torch.mm(self.query, windows, out=scores)
             self._refer(scores)
-            sums = self._weigh(scores, tile.values)
+            sums = _weigh(scores, tile.values)
         self.sums += sums
+        return self
 
     def _refer(self, scores: Tensor) -> None:
         """Make the largest score so far the reference of `scores` and of the sums."""
@@ -101,27 +130,78 @@ class Block:
         self.query[:, -1:] -= top
         scores -= top
 
-    @staticmethod
-    def _weigh(scores: Tensor, values: Tensor) -> Tensor:
-        """Σ exp2(score) · value, (C + 1, q); overwrites scores that have the dtype of values."""
-        weights = scores.to(values.dtype).clamp_(min=FLOOR).exp2_()
-        return values @ weights.T
+
+def _weigh(scores: Tensor, values: Tensor) -> Tensor:
+    """Σ exp2(score) · value, (C + 1, q); overwrites scores that have the dtype of values."""
+    weights = scores.to(values.dtype).clamp_(min=FLOOR).exp2_()
+    return values @ weights.T
 
 
-class DirectBlock(Block):
+class Sieve:
+    """The same for float64 queries, of which few windows matter; `sums` as those of `Block`.
+
+    With ε the bound on the error of float32 scores, a window that scores more than
+    2ε + σ² ln(windows/NEGLECTED) below the best so far cannot matter.
+    """
+
+    def __init__(self, queries: Queries, first: Tile) -> None:
+        self.queries = queries
+        ones = torch.ones_like(queries.scale)
+        self.query = torch.cat([queries.windows, ones, 0 * ones], 1).float()
+        self.slack = queries.slack.float()
+        self.top = torch.full_like(self.slack, -torch.inf)
+        self.reference = torch.full_like(queries.scale, -torch.inf)
+        self.sums = ones.new_zeros(len(first.values), len(ones))
+        self.shares: list[float] = []  # of pairs weighed, tile by tile
+
+    def absorb(self, tile: Tile) -> "Sieve | Block":
+        """Take in some windows; return what is to take the next."""
+        rows, columns = self._sift(tile)
+        if len(rows):
+            scores, scale = self._scores(rows, tile.take(columns)), self.queries.scale[rows]
+            before = self.reference[rows]
+            reference = torch.maximum(before, scores.amax(1, keepdim=True))
+            self.reference[rows] = reference
+            weighed = _weigh(scores.sub_(reference).mul_(scale), tile.values[:, columns])
+            shrink = (before - reference).mul_(scale).exp2_().T
+            self.sums[:, rows] = self.sums[:, rows] * shrink + weighed
+        self.shares.append(len(rows) * len(columns) / (len(self.query) * tile.values.shape[1]))
+        return self._next(tile)
+
+    def _sift(self, tile: Tile) -> tuple[Tensor, Tensor]:
+        """Return the queries and the windows that could matter to one another."""
+        scores = self.query @ tile.columns(torch.float32)
+        tops = scores.amax(1, keepdim=True)
+        self.top = torch.maximum(self.top, tops)
+        least = self.top - self.slack
+        rows = (tops >= least)[:, 0].nonzero()[:, 0]
+        if len(rows) == 0:
+            return rows, rows
+        return rows, (scores[rows].sub_(least[rows]).amax(0) >= 0).nonzero()[:, 0]
+
+    def _next(self, tile: Tile) -> "Sieve | Block":
+        """Give up where most pairs matter. (In the first tile each query has a best window.)"""
+        if len(self.shares) != 1 + LOOK or sum(self.shares[1:]) <= MOST * LOOK:
+            return self
+        block = Block(self.queries, tile)
+        block.query[:, -1:] = -self.reference * self.queries.scale
+        block.sums, block.fresh = self.sums, False
+        return block
+
+    def _scores(self, rows: Tensor, windows: Tensor) -> Tensor:
+        """Float64 scores (r, c)."""
+        bias = windows.square().sum(1).mul_(-0.5)
+        return torch.addmm(bias, self.queries.windows[rows], windows.T)
+
+
+class NearestSieve(Sieve):
     """The same from distances by differences: exact at σ = 0, where the nearest windows share."""
 
-    def __init__(self, queries: Tensor, scale: Tensor, first: Tile) -> None:
-        super().__init__(queries, scale, first)
-        self.queries, self.scale = queries, scale
-        self.reference = torch.full_like(scale, -torch.inf)
+    def _scores(self, rows: Tensor, windows: Tensor) -> Tensor:
+        """−|q − p|²/2, which differs by what all windows share."""
+        mode = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(self.queries.windows[rows], windows, compute_mode=mode)
+        return distances.square_().mul_(-0.5)
 
-    def absorb(self, tile: Tile) -> None:
-        """Take in some windows."""
-        windows = tile.windows[:-2].T.contiguous()
-        distances = torch.cdist(self.queries, windows, compute_mode="donot_use_mm_for_euclid_dist")
-        scores = distances.square_().mul_(-0.5)
-        reference = torch.maximum(self.reference, scores.amax(1, keepdim=True))
-        self.sums *= ((self.reference - reference) * self.scale).exp2_().T
-        self.reference = reference
-        self.sums += self._weigh((scores - reference).mul_(self.scale), tile.values)
+    def _next(self, tile: Tile) -> Sieve:
+        return self

@@ -53,11 +53,32 @@ class Region(NamedTuple):
         return images
 
 
-class Tile(NamedTuple):
-    """Some windows of a bank, as columns."""
+class Tile:
+    """Some windows of a bank, less the mean."""
 
-    windows: Tensor  # (Ck² + 2, t): the last rows are −|p|²/2 and 1
-    values: Tensor  # (C + 1, t): centres, and 1
+    def __init__(self, windows: Tensor, region: Region, out: torch.dtype) -> None:
+        self.windows = windows  # (m, C, rows, columns, kh, kw), float64: a view of images
+        centres = windows[..., region.rows.before, region.columns.before].movedim(1, 0)
+        self.values = centres.new_ones(len(centres) + 1, centres[0].numel(), dtype=out)
+        self.values[:-1] = centres.flatten(1)  # (C + 1, t): centres, and 1
+        self._columns: dict[torch.dtype, Tensor] = {}
+
+    def columns(self, dtype: torch.dtype) -> Tensor:
+        """Return the windows as columns (Ck² + 2, t); the last rows are −|p|²/2 and 1."""
+        if dtype not in self._columns:
+            windows = self.windows.permute(1, 4, 5, 0, 2, 3)
+            numbers = windows[..., 0, 0, 0].numel()
+            columns = windows.new_empty(numbers + 2, self.values.shape[1], dtype=dtype)
+            columns[:-2].view(windows.shape).copy_(windows)
+            torch.sum(columns[:-2].square(), 0, out=columns[-2]).mul_(-0.5)
+            columns[-1] = 1
+            self._columns[dtype] = columns
+        return self._columns[dtype]
+
+    def take(self, some: Tensor) -> Tensor:
+        """Return the windows `some` (c,) as rows (c, Ck²) in float64."""
+        windows = self.windows.permute(0, 2, 3, 1, 4, 5)
+        return windows[torch.unravel_index(some, windows.shape[:3])].flatten(1)
 
 
 class Bank:
@@ -89,13 +110,31 @@ class Bank:
 
     def rounding(self, y: Tensor) -> Tensor:
         """Bound (n,) on the error of float32 scores q·p − |p|²/2, as `Points.rounding`."""
+        return 2 * self.numbers**0.5 * 2.0**-24 * self._largest(y)
+
+    def proven_rounding(self, y: Tensor) -> Tensor:
+        """Bound (n,) on the same error that holds whatever the order of the sums.
+
+        With unit roundoff u a sum of m products of rounded numbers errs by at most
+        (m + 2)u + O(u²) times the sum of their sizes (Higham 2002, §3.1), here at most
+        |q||p| + |p|²/2; |p|² has been rounded m times before. What is left pays for comparisons.
+        """
+        return 1.01 * (self.numbers + 8) * 2.0**-24 * self._largest(y)
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of a window."""
+        return self.x.shape[1] * math.prod(self.size)
+
+    def _largest(self, y: Tensor) -> Tensor:
+        """Bound (n,) on |p|(|q| + |p|)."""
         largest = self.radius * (self._norms(y) + self.radius)
         if not (largest < LARGEST).all():
             raise ValueError(
                 "the data, or y and the data, are too far apart for float32 scores: products reach "
                 f"{largest.max().item():.1g}, at most {LARGEST:g} is taken; rescale both"
             )
-        return 2 * (self.x.shape[1] * math.prod(self.size)) ** 0.5 * 2.0**-24 * largest
+        return largest
 
     def regions(self) -> Iterator[Region]:
         """Yield the groups of places that share windows, but for those alone."""
@@ -111,28 +150,21 @@ class Bank:
             )
             yield Region(*whole, padded=True)
 
-    def windows(self, images: Tensor, region: Region, dtype: torch.dtype) -> Tensor:
-        """Windows (m, C, rows, columns, kh, kw) of images less the mean: a view of a copy."""
-        centred = (region.narrow(images).double() - self.mean).to(dtype)
+    def windows(self, images: Tensor, region: Region) -> Tensor:
+        """Windows (m, C, rows, columns, kh, kw) of images less the mean: a float64 view."""
+        centred = region.narrow(images).double() - self.mean
         return region.cut(region.pad(centred, self.mode))
 
-    def tiles(self, region: Region, dtype: torch.dtype, out: torch.dtype) -> Iterator[Tile]:
-        """Yield the windows of a region over all images, in `dtype`, their centres in `out`."""
+    def queries(self, y: Tensor, region: Region, dtype: torch.dtype) -> Tensor:
+        """Windows (m·rows·columns, Ck²) of noisy images less the mean."""
+        windows = self.windows(y, region).permute(0, 2, 3, 1, 4, 5)
+        return windows.to(dtype).reshape(len(y) * region.count, -1)
+
+    def tiles(self, region: Region, out: torch.dtype) -> Iterator[Tile]:
+        """Yield the windows of a region over all images, their centres in `out`."""
         width = WIDTH.get(self.x.device.type, 1 << 10)
         for part in slices(len(self.x), 1, max(width // region.count, 1)):
-            windows = self.windows(self.x[part], region, dtype)
+            windows = self.windows(self.x[part], region)
             rows = max(width // (len(windows) * region.columns.count), 1)
             for some in windows.split(rows, dim=2):
-                yield _tile(some.permute(1, 4, 5, 0, 2, 3), region, out)
-
-
-def _tile(windows: Tensor, region: Region, out: torch.dtype) -> Tile:
-    """Lay out windows (C, kh, kw, m, rows, columns) as columns."""
-    numbers, count = windows[..., 0, 0, 0].numel(), windows[0, 0, 0].numel()
-    columns = windows.new_empty(numbers + 2, count)
-    columns[:-2].view(windows.shape).copy_(windows)
-    torch.sum(columns[:-2].square(), 0, out=columns[-2]).mul_(-0.5)
-    columns[-1] = 1
-    values = windows.new_ones(len(windows) + 1, count, dtype=out)
-    values[:-1] = windows[:, region.rows.before, region.columns.before].reshape(-1, count)
-    return Tile(columns, values)
+                yield Tile(some, region, out)

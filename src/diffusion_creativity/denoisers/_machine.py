@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import _validate
-from ._windows import picture
+from .._kernels import picture
 
 KEPT = 64  # window sizes or levels whose tables are kept
 

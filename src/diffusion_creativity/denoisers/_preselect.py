@@ -20,11 +20,9 @@ def preselected(bank: Bank, y: Tensor, sigma: Tensor, neighbours: int) -> tuple[
         out = _same_place.expectation(bank.alone, bank.box, y.flatten(1), sigma).reshape(y.shape)
     for region in bank.regions():
         tree, centres = _tree(bank, region)
-        queries = bank.windows(y, region, torch.float64).permute(0, 2, 3, 1, 4, 5)
+        queries = bank.queries(y, region, torch.float64).cpu().numpy()
         kept = min(neighbours, tree.n)
-        distances, which = tree.query(
-            queries.flatten(0, 2).flatten(1).cpu().numpy(), [*range(1, kept + 1)]
-        )
+        distances, which = tree.query(queries, [*range(1, kept + 1)])
         squares = torch.from_numpy(distances).square()  # (queries, kept)
         gaps = squares - squares[:, :1]
         level = sigma.cpu().repeat_interleave(region.count)[:, None]
@@ -44,8 +42,8 @@ def preselected(bank: Bank, y: Tensor, sigma: Tensor, neighbours: int) -> tuple[
 def _tree(bank: Bank, region: Region) -> tuple[cKDTree, Tensor]:
     """The windows of a region as a tree, and their centres less the mean; built once."""
     if region not in bank.trees:
-        tiles = list(bank.tiles(region, torch.float64, torch.float64))
-        windows = torch.cat([tile.windows[:-2].T.cpu() for tile in tiles])
+        tiles = list(bank.tiles(region, torch.float64))
+        windows = torch.cat([tile.columns(torch.float64)[:-2].T.cpu() for tile in tiles])
         centres = torch.cat([tile.values[:-1].T.cpu() for tile in tiles])
         bank.trees[region] = cKDTree(windows.numpy(), balanced_tree=False), centres
     return bank.trees[region]

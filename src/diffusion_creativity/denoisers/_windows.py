@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from .. import _validate
+from .._kernels import PADDINGS
 
 Window = int | Mapping[float, int] | Callable[[float], int]
-PADDINGS = ("circular", "zeros", "inside")
 
 
 class Windows:
@@ -61,19 +61,10 @@ def _apart(level: float, sigma: float) -> float:
     return abs(math.log(max(level, 1e-300)) - math.log(max(sigma, 1e-300)))
 
 
-def picture(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Return (C, H, W) of examples (C, H, W), or of (C, L) with H = 1."""
-    if len(shape) not in (2, 3) or math.prod(shape) == 0:
-        raise ValueError(
-            f"examples must have shape (C, L) or (C, H, W) without a 0, got {tuple(shape)}"
-        )
-    return (shape[0], *(1,) * (3 - len(shape)), *shape[1:])
-
-
 def padding_of(padding: str) -> str:
     """Check the name of a padding that users may choose."""
-    if padding not in PADDINGS[:2]:
-        raise ValueError(f"padding must be one of {', '.join(PADDINGS[:2])}, got {padding!r}")
+    if padding not in PADDINGS:
+        raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
     return padding
 
 

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import _validate
+from .. import _kernels, _validate
 from ..laws import Gaussian
 from ..noise import Knobs
 from . import _filters
 from .affine import affine_law
 
-PADDINGS = ("circular", "zeros")
 REMEMBERED = 1024  # noise levels whose filter is kept
 
 
@@ -113,28 +112,10 @@ class Convolutional:
     ) -> None:
         """Check and keep what says which convolutions are allowed."""
         self.shape, self.device = torch.Size(shape), device
-        if len(shape) not in (2, 3) or math.prod(shape) == 0:
-            raise ValueError(
-                f"examples must have shape (C, L) or (C, H, W) without a 0, got {tuple(shape)}"
-            )
-        if padding not in PADDINGS:
-            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
-        self.padding, self.ridge = padding, _validate.real("ridge", ridge, minimum=0)
-        self._picture = (shape[0], *(1,) * (3 - len(shape)), *shape[1:])
-        size, zeros = self._picture[1:], padding == "zeros"
-        self.kernel_size = kernel_size
-        if kernel_size is None:
-            self.window = tuple(2 * n - 1 if zeros else n for n in size)
-        else:
-            k = _validate.integer("kernel_size", kernel_size, minimum=1)
-            most = min((2 * n - 1 if zeros else n for n in size if n > 1), default=k)
-            most -= 1 - most % 2
-            if k % 2 == 0 or k > most:
-                raise ValueError(
-                    f"kernel_size must be odd and at most {most} for {padding!r} padding and "
-                    f"places {tuple(size)}, got {k}"
-                )
-            self.window = tuple(k if n > 1 else 1 for n in size)
+        self._picture = _kernels.picture(shape)
+        self.window = _kernels.sides(kernel_size, self._picture[1:], padding)
+        self.padding, self.kernel_size = padding, kernel_size
+        self.ridge = _validate.real("ridge", ridge, minimum=0)
         self._kept: dict = {}
 
     def _from_moments(self, mean: Tensor, cov: Tensor) -> None:
