@@ -516,7 +516,7 @@ judged = {name: oracle(x).summary() for name, x in sets.items()}
 
 
 def cell(i):
-    return f"{i.value:.2g} ({i.low:.2g} … {i.high:.2g})"
+    return f"{i.value:.2g} ({i.low:.2g} to {i.high:.2g})"
 
 
 dc.runtime.Table(
@@ -559,7 +559,6 @@ ax.grid(False)
 plt.show()
 realism = [m for m, kind in dc.metrics.MEASURES.items() if kind in ("realism", "variety")]
 blind = [m for m in realism if not apart(values["copies"][m], values["real"][m])]
-print(f"blind to copies: {', '.join(blind)}")
 dc.runtime.report(
     metrics_blind=len(blind),
     metrics_realism=len(realism),

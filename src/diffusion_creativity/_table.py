@@ -1,6 +1,7 @@
 """One table: text in a terminal, HTML in a notebook and on a page."""
 
 import html
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,9 +33,14 @@ class Table:
         head = "".join(f"<th scope='col'>{html.escape(c)}</th>" for c in self.head)
         body = "".join(
             f"<tr><th scope='row'>{html.escape(name)}</th>"
-            + "".join(f"<td>{html.escape(c)}</td>" for c in cells)
+            + "".join(f"<td>{_cell(c)}</td>" for c in cells)
             + "</tr>"
             for name, *cells in self.rows
         )
         parts = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
         return f"<table class='{self.classes}'>{parts}</table>"
+
+
+def _cell(text: str) -> str:
+    """A cell's HTML: an interval in brackets stays on one line."""
+    return re.sub(r"\([^()]*\)", lambda m: m[0].replace(" ", "\u00a0"), html.escape(text))

@@ -32,6 +32,7 @@ FELT = 2e-3  # bound on the error of a logit from which it could be felt
 NEGLECTED = 2.0**-52  # bound on the share of weight that a sieve drops
 MOST = 0.5  # share of pairs up to which a sieve is worth while,
 LOOK = 4  # as seen in the first tiles after the first
+EVERY = slice(None)
 LOG2E = math.log2(math.e)
 
 
@@ -46,7 +47,7 @@ def expectation(bank: Bank, y: Tensor, sigma: Tensor) -> Tensor:
     rough = (felt <= FELT) & (y.dtype == torch.float32)
     slack = 2 * bank.proven_rounding(y)
     routes = ((rough, Block, torch.float32), (~rough & ~exact, Sieve, torch.float64),
-              (exact, NearestSieve, torch.float64))  # fmt: skip
+              (exact, DirectSieve, torch.float64))  # fmt: skip
     routes = [(chosen.nonzero()[:, 0], *rest) for chosen, *rest in routes]
     for region in bank.regions():
         reach = math.log(len(bank.x) * region.count / NEGLECTED)
@@ -107,27 +108,31 @@ class Block:
 
     def absorb(self, tile: Tile) -> Self:
         """Take in some windows; return what is to take the next."""
-        windows = tile.columns(self.query.dtype)
-        scores = self.query @ windows
-        if self.fresh:
-            self._refer(scores)
-        sums = _weigh(scores, tile.values)
-        if not sums[-1].max() < HUGE:
-            if scores.dtype == tile.values.dtype:  # then they have been overwritten
-                torch.mm(self.query, windows, out=scores)
-            self._refer(scores)
-            sums = _weigh(scores, tile.values)
-        self.sums += sums
+        self.add(tile.columns(self.query.dtype), tile.values)
         return self
 
-    def _refer(self, scores: Tensor) -> None:
+    def add(self, windows: Tensor, values: Tensor, rows: Tensor | slice = EVERY) -> None:
+        """Let the queries `rows` meet windows, columns of a tile."""
+        query = self.query[rows]
+        scores = query @ windows
+        if self.fresh:
+            self._refer(scores, rows)
+        sums = _weigh(scores, values)
+        if not sums[-1].max() < HUGE:
+            if scores.dtype == values.dtype:  # then they have been overwritten
+                torch.mm(query, windows, out=scores)
+            self._refer(scores, rows)
+            sums = _weigh(scores, values)
+        self.sums[:, rows] += sums
+
+    def _refer(self, scores: Tensor, rows: Tensor | slice) -> None:
         """Make the largest score so far the reference of `scores` and of the sums."""
         top = scores.amax(1, keepdim=True)
         if not self.fresh:
             top.clamp_(min=0)
-            self.sums *= torch.exp2(-top.double()).T
+            self.sums[:, rows] *= torch.exp2(-top.double()).T
         self.fresh = False
-        self.query[:, -1:] -= top
+        self.query[rows, -1:] -= top
         scores -= top
 
 
@@ -137,71 +142,76 @@ def _weigh(scores: Tensor, values: Tensor) -> Tensor:
     return values @ weights.T
 
 
-class Sieve:
-    """The same for float64 queries, of which few windows matter; `sums` as those of `Block`.
-
-    With ε the bound on the error of float32 scores, a window that scores more than
-    2ε + σ² ln(windows/NEGLECTED) below the best so far cannot matter.
-    """
+class DirectBlock(Block):
+    """The same from distances by differences: exact at σ = 0, where the nearest windows share."""
 
     def __init__(self, queries: Queries, first: Tile) -> None:
+        super().__init__(queries, first)
         self.queries = queries
+        self.reference = torch.full_like(queries.scale, -torch.inf)
+
+    def add(self, windows: Tensor, values: Tensor, rows: Tensor | slice = EVERY) -> None:
+        """Let the queries `rows` meet windows, columns of a tile."""
+        query, scale, before = (
+            self.queries.windows[rows],
+            self.queries.scale[rows],
+            self.reference[rows],
+        )
+        mode = "donot_use_mm_for_euclid_dist"
+        distances = torch.cdist(query, windows[:-2].T.contiguous(), compute_mode=mode)
+        scores = distances.square_().mul_(-0.5)
+        reference = torch.maximum(before, scores.amax(1, keepdim=True))
+        self.reference[rows] = reference
+        self.sums[:, rows] *= ((before - reference) * scale).exp2_().T
+        self.sums[:, rows] += _weigh(scores.sub_(reference).mul_(scale), values)
+
+
+class Sieve:
+    """A float32 product in front of a float64 block: it meets the windows that could matter.
+
+    With ε the bound on the error of float32 scores, a window that scores more than
+    2ε + σ² ln(windows/NEGLECTED) below the best so far cannot.
+    """
+
+    kind = Block
+
+    def __init__(self, queries: Queries, first: Tile) -> None:
+        self.block = self.kind(queries, first)
         ones = torch.ones_like(queries.scale)
         self.query = torch.cat([queries.windows, ones, 0 * ones], 1).float()
         self.slack = queries.slack.float()
         self.top = torch.full_like(self.slack, -torch.inf)
-        self.reference = torch.full_like(queries.scale, -torch.inf)
-        self.sums = ones.new_zeros(len(first.values), len(ones))
-        self.shares: list[float] = []  # of pairs weighed, tile by tile
+        self.shares: list[float] = []  # of pairs that passed, tile by tile
+
+    @property
+    def sums(self) -> Tensor:
+        """Those of the block."""
+        return self.block.sums
 
     def absorb(self, tile: Tile) -> "Sieve | Block":
         """Take in some windows; return what is to take the next."""
-        rows, columns = self._sift(tile)
+        rows, columns = self._sift(tile.columns(torch.float32))
         if len(rows):
-            scores, scale = self._scores(rows, tile.take(columns)), self.queries.scale[rows]
-            before = self.reference[rows]
-            reference = torch.maximum(before, scores.amax(1, keepdim=True))
-            self.reference[rows] = reference
-            weighed = _weigh(scores.sub_(reference).mul_(scale), tile.values[:, columns])
-            shrink = (before - reference).mul_(scale).exp2_().T
-            self.sums[:, rows] = self.sums[:, rows] * shrink + weighed
+            found = (tile.columns(torch.float64), tile.values)
+            self.block.add(*(numbers.index_select(1, columns) for numbers in found), rows)
         self.shares.append(len(rows) * len(columns) / (len(self.query) * tile.values.shape[1]))
-        return self._next(tile)
+        # In the first tile each query has a best window, so it tells little.
+        many = len(self.shares) == 1 + LOOK and sum(self.shares[1:]) > MOST * LOOK
+        return self.block if many else self
 
-    def _sift(self, tile: Tile) -> tuple[Tensor, Tensor]:
+    def _sift(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the queries and the windows that could matter to one another."""
-        scores = self.query @ tile.columns(torch.float32)
+        scores = self.query @ windows
         tops = scores.amax(1, keepdim=True)
         self.top = torch.maximum(self.top, tops)
         least = self.top - self.slack
         rows = (tops >= least)[:, 0].nonzero()[:, 0]
         if len(rows) == 0:
             return rows, rows
-        return rows, (scores[rows].sub_(least[rows]).amax(0) >= 0).nonzero()[:, 0]
-
-    def _next(self, tile: Tile) -> "Sieve | Block":
-        """Give up where most pairs matter. (In the first tile each query has a best window.)"""
-        if len(self.shares) != 1 + LOOK or sum(self.shares[1:]) <= MOST * LOOK:
-            return self
-        block = Block(self.queries, tile)
-        block.query[:, -1:] = -self.reference * self.queries.scale
-        block.sums, block.fresh = self.sums, False
-        return block
-
-    def _scores(self, rows: Tensor, windows: Tensor) -> Tensor:
-        """Float64 scores (r, c)."""
-        bias = windows.square().sum(1).mul_(-0.5)
-        return torch.addmm(bias, self.queries.windows[rows], windows.T)
+        return rows, (scores.index_select(0, rows).sub_(least[rows]).amax(0) >= 0).nonzero()[:, 0]
 
 
-class NearestSieve(Sieve):
-    """The same from distances by differences: exact at σ = 0, where the nearest windows share."""
+class DirectSieve(Sieve):
+    """The same in front of differences."""
 
-    def _scores(self, rows: Tensor, windows: Tensor) -> Tensor:
-        """−|q − p|²/2, which differs by what all windows share."""
-        mode = "donot_use_mm_for_euclid_dist"
-        distances = torch.cdist(self.queries.windows[rows], windows, compute_mode=mode)
-        return distances.square_().mul_(-0.5)
-
-    def _next(self, tile: Tile) -> Sieve:
-        return self
+    kind = DirectBlock

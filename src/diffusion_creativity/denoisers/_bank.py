@@ -75,11 +75,6 @@ class Tile:
             self._columns[dtype] = columns
         return self._columns[dtype]
 
-    def take(self, some: Tensor) -> Tensor:
-        """Return the windows `some` (c,) as rows (c, Ck²) in float64."""
-        windows = self.windows.permute(0, 2, 3, 1, 4, 5)
-        return windows[torch.unravel_index(some, windows.shape[:3])].flatten(1)
-
 
 class Bank:
     """All windows of one size in images x (N, C, H, W).
