@@ -1,6 +1,22 @@
-"""Torch modules, each with exactly one architectural constraint."""
+"""Torch modules: networks with exactly one constraint each, and a UNet with named switches."""
 
 from . import constrained
 from .affine import AffinePerLevel
+from .describe import describe
+from .sight import ReceptiveField, effective_receptive_field, equivariance_error
+from .unet import UNet, UNetConfig
+from .variants import VARIANTS, matched, variants
 
-__all__ = ["AffinePerLevel", "constrained"]
+__all__ = [
+    "VARIANTS",
+    "AffinePerLevel",
+    "ReceptiveField",
+    "UNet",
+    "UNetConfig",
+    "constrained",
+    "describe",
+    "effective_receptive_field",
+    "equivariance_error",
+    "matched",
+    "variants",
+]
