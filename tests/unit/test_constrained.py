@@ -1,4 +1,4 @@
-"""Networks with one constraint each, proved by their Jacobians; their best member is in the class."""
+"""Networks with one constraint each, proved by their Jacobians; the best one is in its class."""
 
 import copy
 import math
