@@ -113,8 +113,8 @@ def floors(denoise: EquivariantLocalScore, k: int, y: Tensor) -> dict[str, Run]:
     """
     bank = denoise._keep(k, None)
     (region,) = bank.regions()
-    query = bank.windows(y, region, torch.float32).permute(0, 2, 3, 1, 4, 5).reshape(-1, k * k)
-    tile = next(bank.tiles(region, torch.float32, torch.float32)).windows[:-2].contiguous()
+    query = bank.queries(y, region, torch.float32)
+    tile = next(bank.tiles(region, torch.float32)).columns(torch.float32)[:-2].contiguous()
     query = query.split(_anywhere.PAIRS["cpu"] // tile.shape[1])
     tiles = range(len(denoise.x) * region.count // tile.shape[1])
 

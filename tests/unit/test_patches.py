@@ -190,6 +190,46 @@ def test_a_later_tile_may_hold_all_the_weight(monkeypatch):
     assert routed.max() <= _anywhere.FELT  # the last level did take float32
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sigma", [1e-9, 0.002, 0.02, 0.1, 0.4])
+def test_what_a_sieve_drops_does_not_matter(sigma, dtype, monkeypatch):
+    """Equal windows, windows that nearly tie, and a bank far from its mean."""
+    x = dc.data.load("digits").x[:12].to(dtype)
+    x = torch.cat([x, x[:3], x[:4] + 1e-4 * draw(4, 1, 8, 8, dtype=dtype), x[4:6] + 20, x[:1] - 9])
+    y = x[[0, 7, 16, 20]] + sigma * draw(4, 1, 8, 8, seed=1, dtype=dtype)
+    denoise = EquivariantLocalScore.fit(x, window=3, padding="circular")
+    exact = attention(x.double(), y.double(), sigma, 3) if sigma > 0.001 else denoise(y, 0.0)
+    atol = 1e-5 if dtype == torch.float32 else 1e-9
+    met, add = [], _anywhere.Block.add
+    monkeypatch.setattr(_bank, "WIDTH", {"cpu": 64})
+    for most in (-1.0, 0.35, 2.0):  # give up soon, where it pays, never
+        monkeypatch.setattr(_anywhere, "MOST", most)
+        monkeypatch.setattr(
+            _anywhere.Block, "add",
+            lambda self, windows, *rest: (met.append(windows.shape[1]), add(self, windows, *rest)),
+        )  # fmt: skip
+        torch.testing.assert_close(denoise(y, sigma).double(), exact.double(), rtol=0, atol=atol)
+    if sigma in (0.002, 0.02):
+        assert sum(met[-len(met) // 3 :]) < len(met) // 3 * 64  # the sieve does drop some
+
+
+@pytest.mark.parametrize("far", [0.0, 1.0, 1e3])
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e10])
+def test_the_bound_on_float32_scores_holds(far, scale):
+    x = scale * dc.data.load("digits").x[:20]
+    x[:3] += far * scale
+    y = x[[0, 11]] + scale * draw(2, 1, 8, 8)
+    bank = _bank.Bank(x, 5, "circular", borders=False)
+    (region,) = bank.regions()
+    for tile in bank.tiles(region, torch.float32):
+        rough, exact = (
+            bank.queries(y, region, dtype) @ windows[:-2] + windows[-2]
+            for dtype, windows in ((t, tile.columns(t)) for t in (torch.float32, torch.float64))
+        )
+        error = (rough - exact).abs().reshape(2, -1).amax(1)
+        assert (error <= bank.proven_rounding(y)).all()
+
+
 def test_ends_of_the_scale_are_the_known_denoisers():
     x, y = draw(9, 2, 5, 5), draw(4, 2, 5, 5, seed=1)
     levels = torch.tensor([0.02, 0.3, 2.0, 50.0])
@@ -366,6 +406,6 @@ def test_memory_does_not_grow_with_the_data():
     x = draw(40, 1, 28, 28)
     bank = _bank.Bank(x, 7, "circular", borders=False)
     (region,) = bank.regions()
-    tiles = list(bank.tiles(region, torch.float32, torch.float32))
-    assert sum(tile.windows.shape[1] for tile in tiles) == 40 * 784
-    assert max(tile.windows.numel() for tile in tiles) <= 51 * _bank.WIDTH["cpu"]
+    tiles = [tile.columns(torch.float32) for tile in bank.tiles(region, torch.float32)]
+    assert sum(columns.shape[1] for columns in tiles) == 40 * 784
+    assert max(columns.numel() for columns in tiles) <= 51 * _bank.WIDTH["cpu"]

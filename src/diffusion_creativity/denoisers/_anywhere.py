@@ -30,7 +30,7 @@ FLOOR = -126.0  # logits are clamped here: exp2 of a float32 that underflows is 
 HUGE = 2.0**60  # a weight above this asks for a new reference
 FELT = 2e-3  # bound on the error of a logit from which it could be felt
 NEGLECTED = 2.0**-52  # bound on the share of weight that a sieve drops
-MOST = 0.5  # share of pairs up to which a sieve is worth while,
+MOST = 0.35  # share of pairs up to which a sieve is worth while,
 LOOK = 4  # as seen in the first tiles after the first
 EVERY = slice(None)
 LOG2E = math.log2(math.e)
@@ -152,17 +152,14 @@ class DirectBlock(Block):
 
     def add(self, windows: Tensor, values: Tensor, rows: Tensor | slice = EVERY) -> None:
         """Let the queries `rows` meet windows, columns of a tile."""
-        query, scale, before = (
-            self.queries.windows[rows],
-            self.queries.scale[rows],
-            self.reference[rows],
-        )
+        query, scale = self.queries.windows[rows], self.queries.scale[rows]
         mode = "donot_use_mm_for_euclid_dist"
         distances = torch.cdist(query, windows[:-2].T.contiguous(), compute_mode=mode)
         scores = distances.square_().mul_(-0.5)
+        before = self.reference[rows]
         reference = torch.maximum(before, scores.amax(1, keepdim=True))
-        self.reference[rows] = reference
         self.sums[:, rows] *= ((before - reference) * scale).exp2_().T
+        self.reference[rows] = reference
         self.sums[:, rows] += _weigh(scores.sub_(reference).mul_(scale), values)
 
 
@@ -208,7 +205,8 @@ class Sieve:
         rows = (tops >= least)[:, 0].nonzero()[:, 0]
         if len(rows) == 0:
             return rows, rows
-        return rows, (scores.index_select(0, rows).sub_(least[rows]).amax(0) >= 0).nonzero()[:, 0]
+        above = scores.index_select(0, rows).sub_(least[rows]).amax(0)
+        return rows, (above >= 0).nonzero()[:, 0]
 
 
 class DirectSieve(Sieve):

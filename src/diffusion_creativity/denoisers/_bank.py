@@ -108,13 +108,14 @@ class Bank:
         return 2 * self.numbers**0.5 * 2.0**-24 * self._largest(y)
 
     def proven_rounding(self, y: Tensor) -> Tensor:
-        """Bound (n,) on the same error that holds whatever the order of the sums.
+        """Bound (n,) on the same error that holds in any order of the sums, and in comparisons.
 
-        With unit roundoff u a sum of m products of rounded numbers errs by at most
-        (m + 2)u + O(u²) times the sum of their sizes (Higham 2002, §3.1), here at most
-        |q||p| + |p|²/2; |p|² has been rounded m times before. What is left pays for comparisons.
+        With unit roundoff u, a sum of m products errs by at most mu/(1 − mu) times the sum of their
+        sizes (Higham 2002, §3.1), here |q||p| + |p|²/2. Rounding q, p and |p|² adds a little to m,
+        and less than the other |p|²/2 to the sum. Each product may underflow besides.
         """
-        return 1.01 * (self.numbers + 8) * 2.0**-24 * self._largest(y)
+        m, u = self.numbers + 8, 2.0**-24
+        return m * u / (1 - m * u) * self._largest(y) + m * 2.0**-126
 
     @property
     def numbers(self) -> int:

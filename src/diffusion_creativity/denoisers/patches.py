@@ -135,9 +135,10 @@ class EquivariantLocalScore(_Windowed):
     Cost of a call: n·N·P² pairs of windows for P = H·W places, 2Ck² operations and one exp2 each
     (with `borders` fewer pairs: those of places that have the same overlap). Memory does not depend
     on N: windows are cut from the images in tiles that all queries of a batch share. Where float32
-    scores are too coarse (small σ) scores are computed in float64, and from differences at σ → 0,
-    where each pixel becomes the centre of the nearest window, the mean of them on a tie. Accuracy
-    in float32: 1e-5 of the data's range.
+    scores are too coarse (small σ) they only tell, by a proven bound on their error, which windows
+    could matter; those are weighed in float64, and by differences at σ → 0, where each pixel
+    becomes the centre of the nearest window, the mean of them on a tie. Accuracy in float32: 1e-5
+    of the data's range.
     """
 
     @classmethod
