@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from diffusion_creativity import __main__ as command_line
-from diffusion_creativity import experiments
+from diffusion_creativity import _files, experiments
 from diffusion_creativity.experiments import registry, results, sources, store
 
 SOURCE = '''
@@ -286,10 +286,10 @@ def test_a_unit_that_fails_is_named_and_those_before_it_are_kept(walk, tmp_path,
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / "metrics.json"
-    store.write(path, b"old")
+    _files.write(path, b"old")
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "disk full")))
     with pytest.raises(OSError, match="disk full"):
-        store.write(path, b"new")
+        _files.write(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["metrics.json"]
 
@@ -318,7 +318,7 @@ def test_load_finds_the_result_of_the_checkout_that_holds_the_package(walk, tmp_
 
 def test_sheets_hold_the_pixels():
     images = torch.arange(3 * 2 * 2, dtype=torch.uint8).reshape(3, 1, 2, 2)
-    page = np.array(Image.open(io.BytesIO(store.sheet(images, columns=2, enlarge=1))))
+    page = np.array(Image.open(io.BytesIO(_files.sheet(images, columns=2, enlarge=1))))
     white = 255
     assert page.tolist() == [
         [0, 1, white, 4, 5],
@@ -327,10 +327,10 @@ def test_sheets_hold_the_pixels():
         [8, 9, white, white, white],
         [10, 11, white, white, white],
     ]
-    colour = np.array(Image.open(io.BytesIO(store.sheet(images.reshape(1, 3, 2, 2)))))
+    colour = np.array(Image.open(io.BytesIO(_files.sheet(images.reshape(1, 3, 2, 2)))))
     assert colour.shape == (4, 4, 3)
     with pytest.raises(ValueError, match="a sheet must hold images"):
-        store._bytes(torch.zeros(3, 2, 4, 4))
+        _files.pixels(torch.zeros(3, 2, 4, 4))
 
 
 def test_what_cannot_be_registered(walk):

@@ -15,6 +15,7 @@ MODULES = sorted(
 # Private modules and `style` are leaves: every other module may use them.
 LEAVES = {
     "_blocks",
+    "_files",
     "_groups",
     "_hermite",
     "_kernels",
@@ -34,7 +35,7 @@ MAY_KNOW = {
     "laws": {"metrics"},
     "denoisers": {"laws", "noise", "sampling"},  # an `Empirical` law is drawn by the sampler
     "sampling": {"noise"},  # the schedule
-    "training": {"networks", "noise"},
+    "training": {"networks", "noise", "sampling"},  # its sample sheets
 }
 
 

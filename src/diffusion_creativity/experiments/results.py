@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
+from .. import __version__, _files
 from . import sources, store
 from .registry import Config, Experiment, get, unit_name
 
@@ -89,11 +89,11 @@ def finish(
     files = {}
     for (variant, seed), unit in zip(work, stored, strict=True):
         name = unit_name(variant, seed)
-        files |= {f"{name}-{key}.png": store.sheet(images) for key, images in unit.sheets.items()}
+        files |= {f"{name}-{key}.png": _files.sheet(images) for key, images in unit.sheets.items()}
         if unit.tensors:
-            files[f"{name}.safetensors"] = store.save(unit.tensors)
+            files[f"{name}.safetensors"] = _files.pack(unit.tensors)
     for name, content in files.items():
-        store.write(target / name, content)
+        _files.write(target / name, content)
     records = [unit.record for unit in stored]
     kept = ("variant", "seed", "metrics", "wall_s")
     result = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .. import _validate
+from .. import _files, _validate
 from . import results, sources, store
 from .registry import Config, Experiment, Outcome, Unit, get, unit_name
 
@@ -55,7 +55,7 @@ def run(
     units = store.unit_folder(root, experiment, profile)
     store.prepare(target, units)
     _refuse_to_shrink(target, count)
-    store.write(root / store.UNITS / ".gitignore", b"*\n")
+    _files.write(root / store.UNITS / ".gitignore", b"*\n")
     stamp = {
         "config_hash": sources.config_hash(config),
         "source_hash": results.source_hash(experiment),

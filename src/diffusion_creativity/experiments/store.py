@@ -1,19 +1,16 @@
 """Files of results: where they go, written whole or not at all, and read with suspicion."""
 
-import contextlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from .. import _files
+from .._files import write
 from .registry import Experiment, Outcome
 
 UNITS = ".units"  # finished units: kept out of the repository by a .gitignore of their own
@@ -56,30 +53,7 @@ def unit_folder(root: Path, experiment: Experiment, profile: str) -> Path:
 def prepare(*folders: Path) -> None:
     """Make the folders and try to write there, before anything is computed."""
     for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write(folder / ".writable", b"")
-            (folder / ".writable").unlink()
-        except OSError as error:
-            raise OSError(
-                f"cannot write in {folder} ({error.strerror or error}): "
-                "choose another folder with --out"
-            ) from error
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write to a temporary name beside, then rename: the file is there whole or as it was."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+        _files.prepare(folder, "choose another folder with --out")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -101,22 +75,16 @@ def plain(value: Any) -> Any:
 
 def write_unit(path: Path, outcome: Outcome, record: Mapping[str, Any]) -> None:
     """Store a finished unit: one safetensors file with its record in the header."""
-    sheets = {SHEET + name: _bytes(images) for name, images in outcome.sheets.items()}
-    layout = {"memory_format": torch.contiguous_format}
-    tensors = {
-        k: v.detach().cpu().clone(**layout) for k, v in {**outcome.tensors, **sheets}.items()
-    }
-    write(path, save(tensors, metadata={"record": json.dumps(plain(record), allow_nan=False)}))
+    sheets = {SHEET + name: _files.pixels(images) for name, images in outcome.sheets.items()}
+    write(path, _files.pack({**outcome.tensors, **sheets}, plain(record)))
 
 
 def read_unit(path: Path) -> Stored | None:
     """Return a stored unit, or None where the file is damaged."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            record = json.loads((file.metadata() or {})["record"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, ValueError):
+    found = _files.unpack(path)
+    if found is None:
         return None
+    tensors, record = found
     sheets = {k.removeprefix(SHEET): tensors.pop(k) for k in list(tensors) if k.startswith(SHEET)}
     return Stored(record, tensors, sheets)
 
@@ -127,31 +95,3 @@ def read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): run the experiment again") from error
-
-
-def sheet(images: Tensor, columns: int | None = None, enlarge: int = 2) -> bytes:
-    """Return a contact sheet of uint8 images (n, C, H, W), C = 1 or 3, as PNG."""
-    from io import BytesIO
-
-    from PIL import Image
-
-    n, channels, height, width = images.shape
-    columns = columns or min(n, math.ceil(math.sqrt(n)))
-    rows = math.ceil(n / columns)
-    cells = torch.full((rows * columns, channels, height + 1, width + 1), 255, dtype=torch.uint8)
-    cells[:n, :, :height, :width] = images
-    page = cells.reshape(rows, columns, channels, height + 1, width + 1)
-    page = page.permute(0, 3, 1, 4, 2).reshape(rows * (height + 1), -1, channels)[:-1, :-1]
-    picture = Image.fromarray(page.squeeze(-1).numpy())
-    size = (picture.width * enlarge, picture.height * enlarge)
-    buffer = BytesIO()
-    picture.resize(size, Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def _bytes(images: Tensor) -> Tensor:
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
-        raise ValueError(
-            f"a sheet must hold images (n, C, H, W) with C = 1 or 3, got {tuple(images.shape)}"
-        )
-    return ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
