@@ -90,3 +90,7 @@ def _check_blocks(c: UNetConfig) -> None:
     for side, blocks in zip(c.sides, c.blocks_at, strict=True):
         if side in needed and blocks == 0:
             raise ValueError(f"blocks must be >= 1 at side {side}, for {needed[side]}, got 0")
+    if c.conditioning == "film" and not any(c.blocks_at):
+        raise ValueError(
+            f"blocks must be >= 1 somewhere, for conditioning 'film', got {c.blocks!r}"
+        )
