@@ -6,14 +6,12 @@ the rounds, contestants in turn, judged by CPU time (see benchmarks/README.md).
 
 import argparse
 import itertools
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
+import record
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -213,38 +211,6 @@ def _line(row: dict) -> str:
     )
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # only Linux has it
-        lines = []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def provenance(x: Tensor, every: Tensor, rounds: int) -> dict:
-    """What was measured, where."""
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusion-creativity": dc.__version__,
-        },
-        "data": "Fashion-MNIST, training images",
-        "shape": list(x.shape),
-        "all_images": list(every.shape),
-        "samples": SAMPLES,
-        "steps": STEPS,
-        "rounds": rounds,
-        "target_s": TARGET,
-        "time": "median CPU and wall seconds, contestants in turn; judged by CPU time",
-    }
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -260,10 +226,18 @@ def main() -> None:
     print("CPU seconds | obvious / ours (fit and sample) | fit to all images | difference of")
     print("`generate` and of the obvious code from `ddim`, relative\n" + HEADER)
     rows = measure(x, every, options.rounds)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    record = {"provenance": provenance(x, every, options.rounds), "rows": rows}
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written to {options.output}")
+    record.write(
+        options.output,
+        {"rows": rows},
+        data="Fashion-MNIST, training images",
+        shape=list(x.shape),
+        all_images=list(every.shape),
+        samples=SAMPLES,
+        steps=STEPS,
+        rounds=options.rounds,
+        target_s=TARGET,
+        time="median CPU and wall seconds, contestants in turn; judged by CPU time",
+    )
 
 
 if __name__ == "__main__":

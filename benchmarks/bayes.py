@@ -7,22 +7,19 @@ Needs `pip install diffusion-creativity[benchmark]` and Fashion-MNIST (see bench
 import argparse
 import importlib
 import importlib.util
-import json
-import platform
 import statistics
 import sys
 import time
 import types
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+import record
 import torch
 from torch import Tensor
 
 import diffusion_creativity as dc
-from diffusion_creativity._matmul import float32_matmul, onednn_is_accurate
+from diffusion_creativity._matmul import float32_matmul
 
 SIGMAS = (0.02, 0.3, 1.0, 3.0, 80.0)
 BATCH = 64
@@ -196,37 +193,6 @@ def _line(row: dict) -> str:
     )
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # only Linux has it
-        lines = []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def provenance(x: Tensor, rounds: int, queries: int) -> dict:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "onednn_route": onednn_is_accurate(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "smalldiffusion": version("smalldiffusion"),
-            "diffusion-creativity": dc.__version__,
-        },
-        "data": "Fashion-MNIST, training images",
-        "shape": list(x.shape),
-        "batch": BATCH,
-        "rounds": rounds,
-        "queries_checked": queries,
-        "time": "median CPU milliseconds a call, contestants interleaved",
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -239,10 +205,17 @@ def main() -> None:
     print("CPU ms a call | ours / floor, peer / ours | extra memory | error / range: noisy data, ")
     print("midpoints between training images\n" + HEADER)
     rows = measure(x, options.rounds, options.queries)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    record = {"provenance": provenance(x, options.rounds, options.queries), "rows": rows}
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written to {options.output}")
+    record.write(
+        options.output,
+        {"rows": rows},
+        "smalldiffusion",
+        data="Fashion-MNIST, training images",
+        shape=list(x.shape),
+        batch=BATCH,
+        rounds=options.rounds,
+        queries_checked=options.queries,
+        time="median CPU milliseconds a call, contestants interleaved",
+    )
 
 
 if __name__ == "__main__":

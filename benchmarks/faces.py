@@ -6,20 +6,16 @@ through all valid faces by matrix products would take (see benchmarks/README.md)
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
+import record
 import torch
-from bayes import _processor
 from torch import Tensor
 
-import diffusion_creativity as dc
-from diffusion_creativity._matmul import float32_matmul, onednn_is_accurate
+from diffusion_creativity._matmul import float32_matmul
 from diffusion_creativity.data import faces
 
 FAMILIES = [(size, channels) for size in (16, 32, 64) for channels in (1, 3)]
@@ -89,27 +85,6 @@ def measure(size: int, channels: int, rounds: int, pairs: int) -> dict:
     return row
 
 
-def provenance(rounds: int, pairs: int) -> dict:
-    """What was measured, where."""
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "onednn_route": onednn_is_accurate(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusion-creativity": dc.__version__,
-        },
-        "data": "faces, drawn by the package",
-        "rounds": rounds,
-        "pairs_cut": pairs,
-        "target_s": TARGET,
-        "time": "median CPU and wall seconds; judged by CPU time",
-    }
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -122,10 +97,15 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     chosen = [family for family in FAMILIES if family[0] in options.sizes]
     rows = [measure(*family, options.rounds, options.pairs) for family in chosen]
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    record = {"provenance": provenance(options.rounds, options.pairs), "rows": rows}
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written to {options.output}")
+    record.write(
+        options.output,
+        {"rows": rows},
+        data="faces, drawn by the package",
+        rounds=options.rounds,
+        pairs_cut=options.pairs,
+        target_s=TARGET,
+        time="median CPU and wall seconds; judged by CPU time",
+    )
 
 
 if __name__ == "__main__":

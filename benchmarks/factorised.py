@@ -7,20 +7,16 @@ Needs Fashion-MNIST (see benchmarks/README.md) and about 8 GB of memory for the 
 
 import argparse
 import itertools
-import json
-import os
-import platform
 import statistics
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
+import record
 import torch
-from bayes import _processor, cdist_softmax, cpu_time, direct, peak_extra_mib
+from bayes import cdist_softmax, cpu_time, direct, peak_extra_mib
 from torch import Tensor
 
 import diffusion_creativity as dc
-from diffusion_creativity._matmul import onednn_is_accurate
 from diffusion_creativity.denoisers import Bayes, Blockwise, Equivariant
 
 SIGMAS = (0.002, 0.02, 0.3, 1.0, 3.0, 80.0)
@@ -148,26 +144,6 @@ def measure_blocks(x: Tensor, block: int, rounds: int) -> dict:
     return {"shape": list(x.shape), "block": block, "rows": rows}
 
 
-def provenance(rounds: int, checked: int) -> dict:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "onednn_route": onednn_is_accurate(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusion-creativity": dc.__version__,
-        },
-        "data": "Fashion-MNIST, training images",
-        "rounds": rounds,
-        "queries_checked": checked,
-        "load": os.getloadavg(),
-        "time": "median CPU milliseconds a call, contestants interleaved",
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
@@ -177,14 +153,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     x = dc.data.load("fashion_mnist").x[: options.points]
-    record = {
-        "provenance": provenance(options.rounds, options.queries),
+    measured = {
         "blocks": measure_blocks(x, 4, options.rounds),
         "orbit": measure_orbit(x, options.rounds, options.queries),
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written to {options.output}")
+    record.write(
+        options.output,
+        measured,
+        data="Fashion-MNIST, training images",
+        rounds=options.rounds,
+        queries_checked=options.queries,
+        time="median CPU milliseconds a call, contestants interleaved",
+    )
 
 
 if __name__ == "__main__":

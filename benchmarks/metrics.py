@@ -8,23 +8,20 @@ benchmarks/README.md).
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import record
 import scipy.linalg
 import torch
-from bayes import _processor, peak_extra_mib
+from bayes import peak_extra_mib
 from torch import Tensor
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 import diffusion_creativity as dc
-from diffusion_creativity._matmul import onednn_is_accurate
 from diffusion_creativity.metrics.frechet import _nuclear_norm, _root
 
 RESULTS = Path(__file__).parents[1] / "results" / "metrics_benchmark" / "metrics.json"
@@ -156,27 +153,6 @@ def manifold(n: int, d: int) -> dict:
     return row
 
 
-def provenance(rounds: int) -> dict:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cores": os.cpu_count(),
-        "load_at_start": os.getloadavg()[0],
-        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
-        "onednn_route": onednn_is_accurate(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "scipy": scipy.__version__,
-            "torchmetrics": version("torchmetrics"),
-            "diffusion-creativity": dc.__version__,
-        },
-        "rounds": rounds,
-        "time": "median seconds, contestants in turn, one thread unless said otherwise",
-    }
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -188,14 +164,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    record = {"provenance": provenance(options.rounds)}
-    record["nearest"] = nearest(options.threads, options.rounds)
-    record["manifold"] = [manifold(options.pairs, d) for d in (64, 784)]
-    record["frechet"] = frechet(options.examples, options.features, options.rounds)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    print(json.dumps(record["frechet"], indent=1))
-    print(f"written to {options.output}")
+    measured = {
+        "nearest": nearest(options.threads, options.rounds),
+        "manifold": [manifold(options.pairs, d) for d in (64, 784)],
+        "frechet": frechet(options.examples, options.features, options.rounds),
+    }
+    print(json.dumps(measured["frechet"], indent=1))
+    record.write(
+        options.output,
+        measured,
+        "scipy",
+        "torchmetrics",
+        rounds=options.rounds,
+        omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", "default"),
+        time="median seconds, contestants in turn, one thread unless said otherwise",
+    )
 
 
 if __name__ == "__main__":

@@ -5,22 +5,20 @@ Needs Fashion-MNIST (see benchmarks/README.md).
 """
 
 import argparse
-import json
-import platform
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 
+import record
 import torch
 import torch.nn.functional as F
-from bayes import _processor, cpu_time, peak_extra_mib
+from bayes import cpu_time, peak_extra_mib
 from torch import Tensor
 
 import diffusion_creativity as dc
-from diffusion_creativity._matmul import float32_matmul, onednn_is_accurate
+from diffusion_creativity._matmul import float32_matmul
 from diffusion_creativity.denoisers import EquivariantLocalScore, _anywhere
 
 WINDOWS = (3, 7, 15)
@@ -114,7 +112,11 @@ def floors(denoise: EquivariantLocalScore, k: int, y: Tensor) -> dict[str, Run]:
     bank = denoise._keep(k, None)
     (region,) = bank.regions()
     query = bank.queries(y, region, torch.float32)
-    tile = next(bank.tiles(region, torch.float32)).columns(torch.float32)[:-2].contiguous()
+    tile = (
+        next(bank.tiles(region, torch.float32, merged=False))
+        .columns(torch.float32)[:-2]
+        .contiguous()
+    )
     query = query.split(_anywhere.PAIRS["cpu"] // tile.shape[1])
     tiles = range(len(denoise.x) * region.count // tile.shape[1])
 
@@ -272,25 +274,6 @@ def definition(x: Tensor, rounds: int) -> list[dict]:
     return rows
 
 
-def provenance(rounds: int) -> dict:
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": _processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "onednn_route": onednn_is_accurate(),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusion-creativity": dc.__version__,
-        },
-        "data": "Fashion-MNIST, training images; circular padding unless said otherwise",
-        "rounds": rounds,
-        "targets": {str(k): ratio for k, ratio in TARGET.items()},
-        "time": "median CPU milliseconds a call, contestants interleaved",
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -299,15 +282,21 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     x = dc.data.load("fashion_mnist").x
-    record = {"provenance": provenance(options.rounds)}
-    record["rows"] = [row for n in options.points for row in measure(x[:n], options.rounds)]
-    record["definition"] = definition(x[:10], options.rounds)
-    record["batches"] = batches(x[: options.points[0]], min(options.rounds, 3))
-    record["memory"] = memory(x[:8].clone())
-    record["paddings"] = paddings(x[: options.points[0]], options.rounds)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written to {options.output}")
+    measured = {
+        "rows": [row for n in options.points for row in measure(x[:n], options.rounds)],
+        "definition": definition(x[:10], options.rounds),
+        "batches": batches(x[: options.points[0]], min(options.rounds, 3)),
+        "memory": memory(x[:8].clone()),
+        "paddings": paddings(x[: options.points[0]], options.rounds),
+    }
+    record.write(
+        options.output,
+        measured,
+        data="Fashion-MNIST, training images; circular padding unless said otherwise",
+        rounds=options.rounds,
+        targets={str(k): ratio for k, ratio in TARGET.items()},
+        time="median CPU milliseconds a call, contestants interleaved",
+    )
 
 
 if __name__ == "__main__":

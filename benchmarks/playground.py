@@ -7,14 +7,11 @@ Needs `pip install diffusion-creativity[test]` and Chromium.
 """
 
 import argparse
-import json
-import os
-import platform
 import shutil
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
+import record
 from playwright.sync_api import CDPSession, Page, expect, sync_playwright
 
 import diffusion_creativity as dc
@@ -106,16 +103,6 @@ def busy(session: CDPSession) -> float:
     return next(m["value"] for m in metrics if m["name"] == "TaskDuration")
 
 
-def processor() -> str:
-    """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # only Linux has it
-        lines = []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--targets", nargs="+", default=TARGETS, choices=TARGETS)
@@ -143,20 +130,14 @@ def main() -> None:
             worst = max(same, key=lambda row: row["cpu_ms_a_frame"])["target"]
             rows.append(best(view, session, worst, architecture, options.slowed))
         browser.close()
-    provenance = {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "cpu": processor(),
-        "browser": f"Chromium {version}, headless, drawing in software",
-        "points": 1000,
-        "samples": 1000,
-        "steps": 40,
-        "load": os.getloadavg(),
-        "version": dc.__version__,
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    record = {"provenance": provenance, "rows": rows}
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"written to {options.output}")
+    record.write(
+        options.output,
+        {"rows": rows},
+        browser=f"Chromium {version}, headless, drawing in software",
+        points=1000,
+        samples=1000,
+        steps=40,
+    )
 
 
 if __name__ == "__main__":
