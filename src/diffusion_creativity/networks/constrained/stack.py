@@ -63,7 +63,7 @@ class Stack(nn.Module):
         super().__init__()
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         self.shape = torch.Size(_validate.integer("shape", n, minimum=1) for n in shape)
-        self._numbers = _seeds(seeds)
+        self.numbers = _seeds(seeds)
         levels = [s for s in _validate.schedule(sigmas) if s > 0]
         self.register_buffer("levels", torch.tensor(levels, dtype=torch.float64))
         self.skip = bool(skip)
@@ -108,11 +108,11 @@ class Stack(nn.Module):
     @property
     def seeds(self) -> int:
         """How many seeds train side by side."""
-        return len(self._numbers)
+        return len(self.numbers)
 
     def _start(self) -> Callable[..., nn.Parameter]:
         """Return a function that draws initial weights (S, K, …), one stream for each seed."""
-        streams = [torch.Generator().manual_seed(number) for number in self._numbers]
+        streams = [torch.Generator().manual_seed(number) for number in self.numbers]
 
         def draw(*shape: int, std: float, levels: int = len(self.levels)) -> nn.Parameter:
             drawn = [torch.randn(levels, *shape, generator=stream) for stream in streams]
