@@ -3,6 +3,7 @@
 from . import constrained
 from .affine import AffinePerLevel
 from .describe import describe
+from .preconditioning import Preconditioned
 from .sight import ReceptiveField, effective_receptive_field, equivariance_error
 from .unet import UNet, UNetConfig
 from .variants import VARIANTS, matched, variants
@@ -10,6 +11,7 @@ from .variants import VARIANTS, matched, variants
 __all__ = [
     "VARIANTS",
     "AffinePerLevel",
+    "Preconditioned",
     "ReceptiveField",
     "UNet",
     "UNetConfig",
