@@ -4,7 +4,7 @@
 An experiment is a function registered by `experiment`; add its module to the imports below.
 """
 
-from . import classifier
+from . import classifier, constrained
 from .registry import Config, Experiment, Outcome, Unit, experiment, registered
 from .report import listing, table, text
 from .results import Result, load
@@ -17,6 +17,7 @@ __all__ = [
     "Result",
     "Unit",
     "classifier",
+    "constrained",
     "experiment",
     "listing",
     "load",
