@@ -1012,19 +1012,18 @@ momentum = 0.9
 
 
 def train_linear(x, scale, steps, batch, rate, seed, adam=False):
-    """A trained AffinePerLevel and the learning rates that it saw."""
-    network = dc.networks.AffinePerLevel(x.shape[1:], levels, scale)
+    """A free matrix for each level, trained from zero, and the learning rates that it saw."""
+    network = dc.networks.constrained.Affine(x.shape[1:], levels, scale=scale, gain=0, skip=False)
     if adam:
         optimizer = torch.optim.Adam(network.parameters(), lr=rate)
     else:
         optimizer = torch.optim.SGD(network.parameters(), lr=rate, momentum=momentum)
-    rates = [rate * (1 - t / steps) for t in range(steps)]
-    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1 - t / steps)
-    for _ in dc.training.train(
-        network, x, optimizer, steps=steps, batch=batch, seed=seed, schedule=decay
-    ):
-        pass
-    return network, rates
+    decay = dc.training.linear_decay(steps)
+    dc.training.train(
+        network, x, optimizer=optimizer, schedule=decay, steps=steps, batch=batch, seed=seed,
+        bar=False,
+    )  # fmt: skip
+    return network, [rate * decay(t) for t in range(steps)]
 
 
 seeds = range(run.size(smoke=2, book=3))

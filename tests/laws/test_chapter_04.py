@@ -268,14 +268,10 @@ def test_prop_early_stopping():
     x = x - x.mean(0)
     sigmas = torch.tensor([0.5, 0.0])
     closed = Affine.fit(x)
-    runs = []
-    for seed in range(200):
-        network = dc.networks.AffinePerLevel((2,), sigmas)
-        optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-        for _ in dc.training.train(network, x, optimizer, steps=15, batch=8, seed=seed):
-            pass
-        runs.append(network.maps(0.5)[0])
-    runs = torch.stack(runs)
+    network = dc.networks.constrained.Affine((2,), sigmas, seeds=200, gain=0, skip=False)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    dc.training.train(network, x, optimizer=optimizer, steps=15, batch=8)
+    runs = torch.stack([network.maps(0.5, seed)[0] for seed in range(200)])
 
     def chi2(steps):
         curvature = (closed.eigenvalues + 0.25) / 1.25  # 2 / d = 1; input scaled by 1 / (1 + σ²)
@@ -354,10 +350,9 @@ def test_thm_marchenko_pastur():
 def test_trained_networks_follow_the_recursion():
     """SGD, stopped far too early: the ideal law fails, that of the learnt matrices does not."""
     sigmas = dc.noise.karras(12)
-    network = dc.networks.AffinePerLevel((8,), sigmas, scale=1.2)
+    network = dc.networks.constrained.Affine((8,), sigmas, scale=1.2, gain=0, skip=False)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.9)
-    for _ in dc.training.train(network, TRAIN, optimizer, steps=60, batch=64, seed=3):
-        pass
+    dc.training.train(network, TRAIN, optimizer=optimizer, steps=60, seed=3)
     samples = dc.sampling.ddim(network.denoise, NOISE, sigmas)
     assert affine_law(network.maps, sigmas, (8,)).agreement(samples, alpha=LEVEL).ok
     assert not FITTED.law(sigmas).agreement(samples, alpha=LEVEL).ok
