@@ -213,6 +213,23 @@ def test_what_a_sieve_drops_does_not_matter(sigma, dtype, monkeypatch):
         assert sum(met[-len(met) // 3 :]) < len(met) // 3 * 64  # the sieve does drop some
 
 
+@pytest.mark.parametrize("kind", ["ELS", "ELS pooled", "ELS circular"])
+@pytest.mark.parametrize("colour", [0.0, 0.3])
+def test_windows_of_plain_background_are_merged(kind, colour):
+    x = torch.full((9, 2, 9, 10), colour)
+    x[:7, :, 3:7, 4:8] = draw(7, 2, 4, 4)
+    x[5, 0] += 0.1  # a background of another colour
+    y = x[[0, 5, 8]] + draw(3, 2, 9, 10, seed=1)
+    bank = fit(kind, x, 3)._bank(3)
+    tiles = [tile for region in bank.regions() for tile in bank.tiles(region, torch.float64)]
+    alone = 0 if bank.alone is None else 4
+    assert sum(tile.values[-1].sum() for tile in tiles) == 9 * (90 - alone)
+    assert sum(tile.values.shape[1] for tile in tiles) < 9 * 90 * 0.9
+    for sigma in (0.0, 0.02, 0.5, 5.0):
+        exact, denoise = truth(kind, x, y, sigma, 3), fit(kind, x, 3)
+        torch.testing.assert_close(denoise(y, sigma).double(), exact, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("far", [0.0, 1.0, 1e3])
 @pytest.mark.parametrize("scale", [1e-25, 1.0, 1e10])
 def test_the_bound_on_float32_scores_holds(far, scale):

@@ -31,7 +31,7 @@ HUGE = 2.0**60  # a weight above this asks for a new reference
 FELT = 2e-3  # bound on the error of a logit from which it could be felt
 NEGLECTED = 2.0**-52  # bound on the share of weight that a sieve drops
 MOST = 0.35  # share of pairs up to which a sieve is worth while,
-LOOK = 4  # as seen in the first tiles after the first
+LOOK = 8  # as seen in so many tiles, after as many others
 EVERY = slice(None)
 LOG2E = math.log2(math.e)
 
@@ -90,7 +90,7 @@ def _stream(bank: Bank, region: Region, queries: Queries, kind, out: torch.dtype
     with float32_matmul(bank.x.device):
         for tile in bank.tiles(region, out):
             if not blocks:
-                size = max(PAIRS.get(bank.x.device.type, 1 << 20) // tile.values.shape[1], 1)
+                size = max(PAIRS.get(bank.x.device.type, 1 << 20) // tile.count, 1)
                 blocks = [kind(some, tile) for some in queries.split(size)]
             blocks = [block.absorb(tile) for block in blocks]
     sums = torch.cat([block.sums for block in blocks], 1)  # (C + 1, q)
@@ -192,8 +192,8 @@ class Sieve:
             found = (tile.columns(torch.float64), tile.values)
             self.block.add(*(numbers.index_select(1, columns) for numbers in found), rows)
         self.shares.append(len(rows) * len(columns) / (len(self.query) * tile.values.shape[1]))
-        # In the first tile each query has a best window, so it tells little.
-        many = len(self.shares) == 1 + LOOK and sum(self.shares[1:]) > MOST * LOOK
+        # The first tiles tell little: each query finds its best window so far in some of them.
+        many = len(self.shares) == 2 * LOOK and sum(self.shares[LOOK:]) > MOST * LOOK
         return self.block if many else self
 
     def _sift(self, windows: Tensor) -> tuple[Tensor, Tensor]:

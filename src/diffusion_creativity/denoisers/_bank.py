@@ -1,7 +1,7 @@
 """Banks of windows cut from many images: what places with equal windows share."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from .._points import LARGEST, slices
 from ._same_place import Images
 from ._windows import Box, Strip, clipped, strips
 
+SAMPLE = 1 << 16  # numbers whose most frequent one is the background
 WIDTH = {"cpu": 1 << 10, "cuda": 1 << 13}  # windows of one tile
 
 
@@ -54,22 +55,36 @@ class Region(NamedTuple):
 
 
 class Tile:
-    """Some windows of a bank, less the mean."""
+    """Some windows of a bank, less the mean; those that are `plain` are equal, and merged.
 
-    def __init__(self, windows: Tensor, region: Region, out: torch.dtype) -> None:
-        self.windows = windows  # (m, C, rows, columns, kh, kw), float64: a view of images
+    `values` (C + 1, t): centres and 1, times the number of windows that a column stands for.
+    """
+
+    def __init__(self, windows: Tensor, plain: Tensor, region: Region, out: torch.dtype) -> None:
+        self._windows = windows  # (m, C, rows, columns, kh, kw), float64: a view of images
         centres = windows[..., region.rows.before, region.columns.before].movedim(1, 0)
-        self.values = centres.new_ones(len(centres) + 1, centres[0].numel(), dtype=out)
-        self.values[:-1] = centres.flatten(1)  # (C + 1, t): centres, and 1
+        self.values = centres.new_ones(len(centres) + 1, plain.numel(), dtype=out)
+        self.values[:-1] = centres.flatten(1)
+        self.count = plain.numel()  # of windows
+        self._kept, same = None, plain.flatten().nonzero()[:, 0]
+        if 8 * len(same) > self.count:  # fewer are not worth a copy
+            others = (~plain.flatten()).nonzero()[:, 0]
+            # Some stay single, for a multiple of 64: oneDNN prepares a product for each shape.
+            single = -(1 + len(others)) % 64
+            self._kept = torch.cat([same[: 1 + single], others])
+            self.values = self.values.index_select(1, self._kept)
+            self.values[:, 0] *= max(len(same) - single, 1)
         self._columns: dict[torch.dtype, Tensor] = {}
 
     def columns(self, dtype: torch.dtype) -> Tensor:
         """Return the windows as columns (Ck² + 2, t); the last rows are −|p|²/2 and 1."""
         if dtype not in self._columns:
-            windows = self.windows.permute(1, 4, 5, 0, 2, 3)
+            windows = self._windows.permute(1, 4, 5, 0, 2, 3)
             numbers = windows[..., 0, 0, 0].numel()
-            columns = windows.new_empty(numbers + 2, self.values.shape[1], dtype=dtype)
+            columns = windows.new_empty(numbers + 2, self.count, dtype=dtype)
             columns[:-2].view(windows.shape).copy_(windows)
+            if self._kept is not None:
+                columns = columns.index_select(1, self._kept)
             torch.sum(columns[:-2].square(), 0, out=columns[-2]).mul_(-0.5)
             columns[-1] = 1
             self._columns[dtype] = columns
@@ -92,6 +107,8 @@ class Bank:
         centred = borders or padding == "circular"
         mean = x.mean((0, 2, 3), dtype=torch.float64)
         self.mean = (mean if centred else torch.zeros_like(mean))[:, None, None]
+        some = x[:: max(x.numel() // SAMPLE, 1)].movedim(1, 0).flatten(1)
+        self.background = some.mode(1).values.double()[:, None, None] - self.mean
         self.box = Box(x.shape[1:], self.size, padding)
         norms = (self._norms(x[part]).amax() for part in slices(len(x), x[0].numel()))
         self.radius = max(float(norm) for norm in norms)
@@ -146,21 +163,31 @@ class Bank:
             )
             yield Region(*whole, padded=True)
 
-    def windows(self, images: Tensor, region: Region) -> Tensor:
-        """Windows (m, C, rows, columns, kh, kw) of images less the mean: a float64 view."""
-        centred = region.narrow(images).double() - self.mean
-        return region.cut(region.pad(centred, self.mode))
-
     def queries(self, y: Tensor, region: Region, dtype: torch.dtype) -> Tensor:
         """Windows (m·rows·columns, Ck²) of noisy images less the mean."""
-        windows = self.windows(y, region).permute(0, 2, 3, 1, 4, 5)
+        windows = region.cut(self._padded(y, region)).permute(0, 2, 3, 1, 4, 5)
         return windows.to(dtype).reshape(len(y) * region.count, -1)
 
-    def tiles(self, region: Region, out: torch.dtype) -> Iterator[Tile]:
-        """Yield the windows of a region over all images, their centres in `out`."""
+    def tiles(self, region: Region, out: torch.dtype, *, merged: bool = True) -> Iterator[Tile]:
+        """Yield the windows of a region over all images, their centres in `out`.
+
+        `merged`: in each tile, windows that show the background alone become one.
+        """
         width = WIDTH.get(self.x.device.type, 1 << 10)
         for part in slices(len(self.x), 1, max(width // region.count, 1)):
-            windows = self.windows(self.x[part], region)
+            images = self._padded(self.x[part], region)
+            windows = region.cut(images)
+            plain = self._plain(images, windows.shape[-2:]) & merged
             rows = max(width // (len(windows) * region.columns.count), 1)
-            for some in windows.split(rows, dim=2):
-                yield Tile(some, region, out)
+            for some in zip(windows.split(rows, dim=2), plain.split(rows, dim=1), strict=True):
+                yield Tile(*some, region, out)
+
+    def _padded(self, images: Tensor, region: Region) -> Tensor:
+        """What the windows hold of images, less the mean, in float64."""
+        return region.pad(region.narrow(images).double() - self.mean, self.mode)
+
+    def _plain(self, images: Tensor, size: Sequence[int]) -> Tensor:
+        """Which windows (m, rows, columns) of padded images show the background alone."""
+        other = (images != self.background).any(1, keepdim=True).float()
+        other = F.max_pool2d(F.max_pool2d(other, (size[0], 1), 1), (1, size[1]), 1)
+        return other[:, 0] == 0

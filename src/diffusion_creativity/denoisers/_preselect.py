@@ -42,7 +42,7 @@ def preselected(bank: Bank, y: Tensor, sigma: Tensor, neighbours: int) -> tuple[
 def _tree(bank: Bank, region: Region) -> tuple[cKDTree, Tensor]:
     """The windows of a region as a tree, and their centres less the mean; built once."""
     if region not in bank.trees:
-        tiles = list(bank.tiles(region, torch.float64))
+        tiles = list(bank.tiles(region, torch.float64, merged=False))
         windows = torch.cat([tile.columns(torch.float64)[:-2].T.cpu() for tile in tiles])
         centres = torch.cat([tile.values[:-1].T.cpu() for tile in tiles])
         bank.trees[region] = cKDTree(windows.numpy(), balanced_tree=False), centres
