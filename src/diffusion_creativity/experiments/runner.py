@@ -135,7 +135,7 @@ def _compute(
             def progress(fraction: float, done: int = done) -> None:
                 bar.update(done + min(max(fraction, 0.0), 1.0) - bar.n)
 
-            bar.set_postfix_str(f"; {variant}, seed {seed}", refresh=False)
+            bar.set_postfix_str(f"{variant}, seed {seed}", refresh=False)
             scratch = folder / f"{unit_name(variant, seed)}.{_tag(stamp)}"
             scratch.mkdir(exist_ok=True)
             unit = Unit(variant, seed, device, scratch, progress)

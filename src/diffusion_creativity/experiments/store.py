@@ -1,16 +1,14 @@
 """Files of results: where they go, written whole or not at all, and read with suspicion."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from .. import _files
-from .._files import write
+from .._files import plain, write
 from .registry import Experiment, Outcome
 
 UNITS = ".units"  # finished units: kept out of the repository by a .gitignore of their own
@@ -60,17 +58,6 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file, ending with a newline."""
     text = json.dumps(plain(value), indent=1, ensure_ascii=False, allow_nan=False)
     write(path, f"{text}\n".encode())
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON can hold: tensors as lists, numbers that are not finite as null."""
-    if isinstance(value, Tensor | np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_unit(path: Path, outcome: Outcome, record: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """Torch modules: networks with exactly one constraint each, and a UNet with named switches."""
 
 from . import constrained
-from .affine import AffinePerLevel
 from .describe import describe
 from .preconditioning import Preconditioned
 from .sight import ReceptiveField, effective_receptive_field, equivariance_error
@@ -10,7 +9,6 @@ from .variants import VARIANTS, matched, variants
 
 __all__ = [
     "VARIANTS",
-    "AffinePerLevel",
     "Preconditioned",
     "ReceptiveField",
     "UNet",
