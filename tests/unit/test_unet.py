@@ -364,16 +364,17 @@ def test_halving_reads_the_block_of_four(down):
 
 
 @pytest.mark.parametrize("up", ["nearest", "bilinear"])
-def test_doubling_repeats_or_interpolates(up):
+@pytest.mark.parametrize("axis", [2, 3])
+def test_doubling_repeats_or_interpolates(up, axis):
+    """Along one axis, with nothing changing along the other."""
     double = awake(replace(PLAIN, up=up, padding="reflect")).up[0]
-    x = torch.randn(2, 12, 1, 5, dtype=torch.float64).expand(-1, -1, 4, -1)  # rows all the same
-    found, h = double(x), double[0](x)
+    x = torch.randn(2, 12, 1, 5, dtype=torch.float64).expand(-1, -1, 5, -1).movedim(3, axis)
+    found, h = (t.movedim(axis, 3)[:, :, 4] for t in (double(x), double[0](x)))
     if up == "nearest":
-        torch.testing.assert_close(found, h.repeat_interleave(2, 2).repeat_interleave(2, 3))
+        torch.testing.assert_close(found, h.repeat_interleave(2, 2))
     else:
-        left, right = (h.repeat_interleave(2, 2)[..., a] for a in (slice(-1), slice(1, None)))
-        torch.testing.assert_close(found[..., 1:-1:2], 0.75 * left + 0.25 * right)
-        torch.testing.assert_close(found[..., 2:-1:2], 0.25 * left + 0.75 * right)
+        torch.testing.assert_close(found[..., 1:-1:2], 0.75 * h[..., :-1] + 0.25 * h[..., 1:])
+        torch.testing.assert_close(found[..., 2:-1:2], 0.25 * h[..., :-1] + 0.75 * h[..., 1:])
 
 
 def test_transposed_doubling_paints_a_block_for_each_pixel():
@@ -468,7 +469,8 @@ def test_whatever_is_accepted_runs_and_the_rest_is_refused(changes, n, seed):
     network = UNet(config)
     x = torch.randn(n, config.channels, config.side, config.side).requires_grad_()
     label = torch.randn(n)
-    for step in range(2):  # as it starts, and with the zero layers awake
+    bounded = (config.activation, config.norm) != ("square", "none")  # squares of squares overflow
+    for step in range(1 + bounded):  # as it starts, and with the zero layers awake
         out = network(x, label)
         assert out.shape == x.shape
         assert out.dtype == x.dtype

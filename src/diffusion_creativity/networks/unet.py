@@ -34,7 +34,7 @@ class UNetConfig:
     groups: int = 4  # of channels in "group"; the greatest common divisor with the width
     attention: tuple[int, ...] = ()  # sides at which every block attends to all pixels
     heads: int = 4  # of attention; the greatest common divisor with the width
-    activation: str = "silu"  # "silu", "relu", "identity" or "square"
+    activation: str = "silu"  # "silu", "relu", "identity", "square" (overflows without norm)
     conditioning: str = "film"  # on the noise: "film", "concatenate" (a channel) or "none"
     embedding: int = 64  # numbers that tell "film" the noise level
     bias: bool = True  # False: nothing is added anywhere, in norms and "film" neither
