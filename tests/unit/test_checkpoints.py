@@ -138,6 +138,21 @@ class TestFullDisk:
                 small_run(tmp_path)
         assert same(small_run(tmp_path), whole)
 
+    def test_sheets_that_cannot_be_written(self, tmp_path, monkeypatch):
+        """Of four writes (probe, checkpoint, sheet, checkpoint) the third fails."""
+        function, calls = os.replace, []
+
+        def full(*arguments):
+            calls.append(arguments)
+            if len(calls) == 3:
+                raise OSError(28, "No space left on device")
+            return function(*arguments)
+
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match=r"samples-000000004.png \(No space left.*after step 4"):
+            small_run(tmp_path, sheet_every=4)
+        assert names(tmp_path) == ["checkpoint-000000004.safetensors", "metrics.jsonl"]
+
 
 def test_a_folder_that_cannot_be_written_fails_before_training(tmp_path):
     (tmp_path / "file").write_text("in the way")

@@ -1,8 +1,10 @@
 """What a run tells on its way: a bar, a line of JSON now and then, sheets of samples."""
 
+import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,14 +81,20 @@ class Journal:
         return entry
 
     def _append(self, entry: Logged) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(_line(entry))
-        except OSError as error:
-            raise OSError(
-                f"cannot write {self.path} ({error.strerror or error}) after step {entry.step}: "
-                "checkpoints are safe, and the next run goes on from the last one"
-            ) from error
+        with explained(self.path, entry.step), self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(entry))
+
+
+@contextlib.contextmanager
+def explained(path: Path, step: int) -> Iterator[None]:
+    """Say in an error which file could not be written, and what is not lost."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path} ({error.strerror or error}) after step {step}: checkpoints are "
+            "safe, and the next run goes on from the last one"
+        ) from error
 
 
 def _line(entry: Logged) -> str:
@@ -114,8 +122,8 @@ def describe(entry: Logged) -> str:
     return f"loss {entry.loss:.4g}, {entry.images_per_s:,.0f} images/s"
 
 
-def sample_sheet(network: nn.Module, shape: tuple[int, ...]) -> bytes:
-    """Return a PNG of samples, always from the same noise."""
+def write_sheet(folder: Path, step: int, network: nn.Module, shape: tuple[int, ...]) -> None:
+    """Write a PNG of samples, always from the same noise."""
     device = next(network.parameters()).device
     if isinstance(network, Preconditioned):
         sigmas, denoise = karras(STEPS), network.denoise
@@ -123,4 +131,7 @@ def sample_sheet(network: nn.Module, shape: tuple[int, ...]) -> bytes:
         sigmas = torch.cat([network.levels.cpu(), torch.zeros(1, dtype=torch.float64)])
         denoise = network.denoiser()
     noise = sampling.initial_noise(SAMPLES, shape, float(sigmas[0]), device=device)
-    return _files.sheet(_files.pixels(sampling.ddim(denoise, noise, sigmas)).cpu())
+    images = _files.pixels(sampling.ddim(denoise, noise, sigmas)).cpu()
+    path = folder / f"samples-{step:09}.png"
+    with explained(path, step):
+        _files.write(path, _files.sheet(images))

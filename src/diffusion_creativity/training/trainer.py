@@ -126,7 +126,7 @@ class Trainer:
         self.step += 1
         if self._average is not None:
             self._average.update(self.network, self.step)
-        return loss.detach()
+        return loss.detach().clone()  # a compiled graph may write over it in the next step
 
     def _report(self, bar: tqdm) -> None:
         """Do what is due after a step; files are written by the first process alone."""
@@ -142,8 +142,8 @@ class Trainer:
         if self.folder is not None and self._due(s.save_every):
             self._save()
         if s.sheet_every and leads and self._due(s.sheet_every):
-            drawn = journal.sample_sheet(self.average or self.network, self.x.shape[1:])
-            _files.write(self.folder / f"samples-{self.step:09}.png", drawn)
+            shown = self.average or self.network
+            journal.write_sheet(self.folder, self.step, shown, self.x.shape[1:])
         if s.progress is not None:
             s.progress(self.step / s.steps)
 
