@@ -4,7 +4,7 @@
 An experiment is a function registered by `experiment`; add its module to the imports below.
 """
 
-from . import classifier, constrained
+from . import classifier, constrained, unet_baseline
 from .registry import Config, Experiment, Outcome, Unit, experiment, registered
 from .report import listing, table, text
 from .results import Result, load
@@ -25,4 +25,5 @@ __all__ = [
     "run",
     "table",
     "text",
+    "unet_baseline",
 ]
