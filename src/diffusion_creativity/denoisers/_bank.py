@@ -13,7 +13,7 @@ from ._same_place import Images
 from ._windows import Box, Strip, clipped, strips
 
 SAMPLE = 1 << 16  # numbers whose most frequent one is the background
-WIDTH = {"cpu": 1 << 10, "cuda": 1 << 13}  # windows of one tile
+WIDTH = {"cpu": 1 << 11, "cuda": 1 << 13}  # windows of one tile
 
 
 class Region(NamedTuple):
