@@ -4,7 +4,7 @@
 An experiment is a function registered by `experiment`; add its module to the imports below.
 """
 
-from . import classifier, constrained, unet_baseline
+from . import capacity, classifier, constrained, deviations, unet_baseline
 from .registry import Config, Experiment, Outcome, Unit, experiment, registered
 from .report import listing, table, text
 from .results import Result, load
@@ -16,8 +16,10 @@ __all__ = [
     "Outcome",
     "Result",
     "Unit",
+    "capacity",
     "classifier",
     "constrained",
+    "deviations",
     "experiment",
     "listing",
     "load",
