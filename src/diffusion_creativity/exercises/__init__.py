@@ -76,6 +76,13 @@ from .chapter_12 import (
     check_fool_frechet,
     check_fool_third_rule,
 )
+from .chapter_13 import (
+    check_average_weights,
+    check_count_block,
+    check_edm,
+    check_excess,
+    check_reach,
+)
 from .chapter_16 import (
     check_decision_time,
     check_end_point,
@@ -87,6 +94,7 @@ from .chapter_16 import (
 __all__ = [
     "check_affine_up_to",
     "check_authentic",
+    "check_average_weights",
     "check_base_rate",
     "check_best_rank",
     "check_biasless_law",
@@ -94,12 +102,15 @@ __all__ = [
     "check_colour",
     "check_column_twin",
     "check_conditional_mean",
+    "check_count_block",
     "check_count_chimeras",
     "check_count_copies",
     "check_count_ring",
     "check_decision_time",
+    "check_edm",
     "check_end_point",
     "check_equal_sums",
+    "check_excess",
     "check_extrapolate",
     "check_finite_law",
     "check_fool_frechet",
@@ -116,6 +127,7 @@ __all__ = [
     "check_normal_equations",
     "check_project",
     "check_rare_share",
+    "check_reach",
     "check_rescale",
     "check_rescaled_encoder",
     "check_ridge_variance",
