@@ -121,6 +121,18 @@ def test_the_graph_is_whole():
     torch.testing.assert_close(exported(x, label), network(x, label))
 
 
+@pytest.mark.parametrize("changes", [{}, {"attention": (4,), "padding": "circular"}])
+def test_seeds_run_together(changes):
+    """Under vmap, which torch's own group norm does not take on a CPU."""
+    config = replace(SMALL, norm="pixel", **changes)
+    networks, x, label = [awake(config, seed) for seed in range(3)], images(config), labels()
+    parameters, buffers = torch.func.stack_module_state(networks)
+    together = torch.func.vmap(
+        lambda p, b: torch.func.functional_call(networks[0], (p, b), (x, label))
+    )(parameters, buffers)
+    torch.testing.assert_close(together, torch.stack([network(x, label) for network in networks]))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_gives_the_same():
     config = replace(SMALL, attention=(4,))

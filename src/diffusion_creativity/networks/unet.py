@@ -92,7 +92,7 @@ class UNet(nn.Module):
         self._check(x, noise_label)
         films = self.noise.films(noise_label)
         h = self.stem(self.noise.append(x, noise_label))
-        h = h.contiguous(memory_format=torch.channels_last)
+        h = h.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # channels last, also in vmap
         passed = {}
         for i, stage in enumerate(self.encoder):
             for block in stage:
