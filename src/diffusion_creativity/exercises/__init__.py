@@ -69,6 +69,13 @@ from .chapter_10 import (
     check_project,
     check_spectrum_twin,
 )
+from .chapter_11 import (
+    check_damping,
+    check_decay_as_ridge,
+    check_equal_losses,
+    check_hover,
+    check_stopping_time,
+)
 from .chapter_12 import (
     check_authentic,
     check_base_rate,
@@ -106,9 +113,12 @@ __all__ = [
     "check_count_chimeras",
     "check_count_copies",
     "check_count_ring",
+    "check_damping",
+    "check_decay_as_ridge",
     "check_decision_time",
     "check_edm",
     "check_end_point",
+    "check_equal_losses",
     "check_equal_sums",
     "check_excess",
     "check_extrapolate",
@@ -117,6 +127,7 @@ __all__ = [
     "check_fool_third_rule",
     "check_halves_denoiser",
     "check_heun_step",
+    "check_hover",
     "check_inner_pixels",
     "check_is_mosaic",
     "check_least_cost",
@@ -142,6 +153,7 @@ __all__ = [
     "check_step_as_average",
     "check_step_factor",
     "check_steps_to_agree",
+    "check_stopping_time",
     "check_symmetrise",
     "check_temperature",
     "check_twin",
