@@ -15,7 +15,7 @@
 # # A UNet from scratch
 #
 # Every denoiser so far was a formula, or was trained to be one. The networks that draw the pictures
-# of our time are not. They are **UNets**: convolutions that shrink the image step by step, and grow it
+# of our time are not. Many of them are {term}`UNets <UNet>`: convolutions that shrink the image step by step, and grow it
 # again, with short cuts across. No closed form says what they generate.
 #
 # In this chapter we build one, small enough to read in a sitting, and train it while you watch. Then we
@@ -40,6 +40,7 @@ seed = 0
 # %% tags=["hide-input"]
 import inspect
 import math
+import textwrap
 import time
 from dataclasses import replace
 
@@ -202,7 +203,7 @@ plt.show()
 # The picture is the program. Here is the whole forward pass, as it ran above:
 
 # %% tags=["hide-input"]
-print(inspect.getsource(UNet.forward))
+print(textwrap.dedent(inspect.getsource(UNet.forward)))
 
 # %% [markdown]
 # and a residual block:
@@ -236,9 +237,9 @@ dc.runtime.Table(
 #
 # Let layers $1, \dots, m$ have kernels of side $k_\ell$ and strides $s_\ell$. An output depends on no input outside a square of side
 #
-# $$ R = 1 + \sum_{\ell=1}^m (k_\ell - 1)\, a_{\ell - 1}, \qquad a_\ell = s_1 s_2 \cdots s_\ell,\quad a_0 = 1, $$
+# $$ R = 1 + \sum_{\ell=1}^m (k_\ell - 1)\, a_{\ell - 1} $$
 #
-# and the edges of this square are reached.
+# with the steps $a_0 = 1$ and $a_\ell = s_1 s_2 \cdots s_\ell$, and the edges of this square are reached.
 # ```
 #
 # ```{prf:proof}
@@ -278,7 +279,7 @@ dc.runtime.report(
 # %% [markdown]
 # Three halvings cost {glue:text}`unet_deep_cost` more than none, and what matters to an output pixel grows from {glue:text}`unet_flat_field` to {glue:text}`unet_deep_field`
 # pixels. Four times as many blocks on the fine grid cost {glue:text}`unet_thick_cost` times as much for {glue:text}`unet_thick_field`. The last column is the
-# **effective receptive field** {cite:p}`luo2016understanding`, the square with 95 % of the squared gradient, here of networks with random weights. It is smaller than the
+# {term}`effective receptive field` {cite:p}`luo2016understanding`, the square with 95 % of the squared gradient, here of networks with random weights. It is smaller than the
 # reach: more paths lead to the centre than to the edge.
 #
 # What is on the coarse grid is at home there. A network that halves and doubles knows the coarse pixels, and so it is not equivariant to shifts in the way of
@@ -301,7 +302,7 @@ dc.runtime.report(
 # $SF(x) \ne F(Sx)$.
 # ```
 #
-# Below, the error of "shift, then denoise" against "denoise, then shift", as a share of the output.
+# Below, the error of "shift, then $F$" against "$F$, then shift", as a share of the output (about 1.4 where the two have nothing in common).
 
 
 # %% tags=["hide-input"]
@@ -346,7 +347,7 @@ dc.runtime.Table(
 # dimension of $c\,h\,w$.
 #
 # With the skip, let the stem copy the image into one channel, let all blocks on the finest grid add zero, let what comes up from the coarse grids be zero, leave out the norms, and let the head return the activated channel. Then
-# $F(x) = a(x)$, pixel by pixel. For the activations SiLU and identity the slope $a'$ is zero at one point at most, and the Jacobian is diagonal with $d$ entries that are not zero almost everywhere.
+# $F(x) = a(x)$, pixel by pixel. The slope of the activation SiLU is zero at one point only, so the Jacobian is diagonal, and almost everywhere its $d$ entries are not zero.
 # ```
 #
 # For noise this matters doubly. At low noise a denoiser has to return nearly what it was given, all $d$ directions of it, which no narrow network can. The denoiser is made of $F$ as
@@ -378,7 +379,7 @@ dc.runtime.Table(
 # (sec-unet-film)=
 # ### Why FiLM? One network for all noise levels
 #
-# The formulas of this book have new coefficients at each $\sigma$. A UNet is told $\sigma$ and must do the rest. In **FiLM** {cite:p}`perez2018film` every channel of every block is multiplied by a factor and
+# The formulas of this book have new coefficients at each $\sigma$. A UNet is told $\sigma$ and must do the rest. In {term}`FiLM` {cite:p}`perez2018film` every channel of every block is multiplied by a factor and
 # shifted by an offset, both computed from $\sigma$. Does the network listen? Take held-out digits with noise of one level and tell the network another.
 
 # %% tags=["hide-input"]
@@ -438,9 +439,10 @@ dc.runtime.report(
 # a scaled image, and its answer is scaled too:
 # ```{math}
 # :label: eq-unet-precondition
-# D_\sigma(y) = c_\text{skip}\, y + c_\text{out}\, F\bigl(c_\text{in}\, y,\; \tfrac14 \ln \sigma\bigr).
+# D_\sigma(y) = c_\text{skip}\, y + c_\text{out}\, F_\sigma(c_\text{in}\, y).
 # ```
 #
+# Of $\sigma$ the network is told $\tfrac14 \ln \sigma$, which does not grow large either.
 # To have $D_\sigma(y) = x$, the network must answer the **target** $t = (x - c_\text{skip}\, y) / c_\text{out}$. What are good coefficients? This is the derivation of {cite:t}`karras2022elucidating`.
 #
 # ```{prf:proposition} Input and target of variance one
@@ -452,16 +454,22 @@ dc.runtime.report(
 # 2. For every $c_\text{skip}$, the target has variance 1 if $c_\text{out}^2 = (1 - c_\text{skip})^2 s^2 + c_\text{skip}^2 \sigma^2$.
 # 3. Among these, $c_\text{out}$ is smallest, and with it what an error of $F$ does to $D$, at
 #
-#    $$ c_\text{skip} = \frac{s^2}{s^2 + \sigma^2}, \qquad c_\text{out} = \frac{\sigma s}{\sqrt{s^2 + \sigma^2}} . $$
+#    $$ c_\text{skip} = \frac{s^2}{s^2 + \sigma^2}, \quad c_\text{out} = \frac{\sigma s}{\sqrt{s^2 + \sigma^2}} . $$
 #
-# 4. With these coefficients, a network that returns zeros has the loss $\E\norm{t}^2/d = 1 + \frac{m^2}{s^2}\frac{\sigma^2}{s^2 + \sigma^2}$.
+# 4. With these coefficients, a network that returns zeros has the loss
+#
+#    $$ \frac1d\, \E\norm{t}^2 = 1 + \frac{m^2}{s^2}\, \frac{\sigma^2}{s^2 + \sigma^2} . $$
 # ```
 #
 # ```{prf:proof}
 # Image and noise are independent, so variances add: that of $y$ is $s^2 + \sigma^2$, which gives (1). For (2), $x - c_\text{skip}\, y = (1 - c_\text{skip})\, x - c_\text{skip}\, \sigma n$. The variance in (2) is a parabola in
-# $c_\text{skip}$; its derivative, $-2(1 - c_\text{skip})s^2 + 2 c_\text{skip}\sigma^2$, vanishes at $s^2/(s^2 + \sigma^2)$, and the value there is
-# $(\sigma^4 s^2 + s^4\sigma^2)/(s^2 + \sigma^2)^2 = \sigma^2 s^2/(s^2 + \sigma^2)$. For (4), the mean square of the target is its variance, 1, plus its squared mean,
-# $(1 - c_\text{skip})^2 m^2 / c_\text{out}^2 = \frac{\sigma^4}{(s^2 + \sigma^2)^2} \frac{s^2 + \sigma^2}{\sigma^2 s^2}\, m^2$.
+# $c_\text{skip}$. Half its derivative, $c_\text{skip}\sigma^2 - (1 - c_\text{skip})s^2$, vanishes at the value in (3), and there
+#
+# $$ c_\text{out}^2 = \frac{\sigma^4 s^2 + s^4\sigma^2}{(s^2 + \sigma^2)^2} = \frac{\sigma^2 s^2}{s^2 + \sigma^2} . $$
+#
+# For (4), the mean square of the target is its variance, 1, plus its squared mean,
+#
+# $$ \frac{(1 - c_\text{skip})^2 m^2}{c_\text{out}^2} = \frac{\sigma^4 m^2}{(s^2 + \sigma^2)^2}\, \frac{s^2 + \sigma^2}{\sigma^2 s^2} . $$
 # ```
 #
 # At low noise $c_\text{skip}$ is near 1 and the network is asked for the noise; at high noise $c_\text{skip}$ is near 0 and it is asked for the image. In between it is asked for a mixture that does not shrink.
@@ -503,7 +511,7 @@ dc.runtime.report(unet_new_gap=percent(new_gap, 1))
 # Let a network predict the clean image, the noise, the velocity, or the target of {prf:ref}`prop-unet-precondition`. For $\sigma > 0$ each answer determines the denoised image and is determined by it, given $y$. The mean squared error of the answer is
 # that of the denoised image, $\norm{D_\sigma(y) - x}^2/d$, times
 #
-# $$ 1, \qquad \frac1{\sigma^2}, \qquad 1 + \frac1{\sigma^2}, \qquad \frac1{s^2} + \frac1{\sigma^2}. $$
+# $$ 1, \quad \frac1{\sigma^2}, \quad 1 + \frac1{\sigma^2}, \quad \frac1{s^2} + \frac1{\sigma^2}. $$
 #
 # So the ideal denoiser is the same, $\E[x \mid y]$; what differs is how much each noise level counts. At $s = 1$ the fourth question is the third with its sign changed.
 # ```
@@ -522,7 +530,12 @@ dc.runtime.report(unet_new_gap=percent(new_gap, 1))
 #
 # A loss by itself says little. Is 0.3 good? By {prf:ref}`thm-mmse` the loss of any denoiser is
 #
-# $$ \E\norm{D - x}^2 = \underbrace{\E\norm{D - D^*}^2}_{\text{excess}} + \underbrace{\E \tr \Cov(x \mid y)}_{\text{floor}}, $$
+# $$
+# \begin{aligned}
+# \E\norm{D - x}^2 = {} & \underbrace{\E\norm{D - D^*}^2}_{\text{excess}} \\
+# & + \underbrace{\E \tr \Cov(x \mid y)}_{\text{floor}},
+# \end{aligned}
+# $$
 #
 # with the perfect denoiser $D^*$, and for a finite training set we *have* the perfect denoiser: it is `Bayes`, the machine of {doc}`03_the_perfect_denoiser_copies`. So floor and excess can be measured apart.
 
@@ -589,8 +602,16 @@ dc.runtime.report(
 # ```{prf:proof}
 # 1\. $D^*_\sigma(y) = \sum_i w_i x_i$ with weights $w_i \ge 0$ that sum to one.
 #
-# 2\. With $y = x + \sigma n$, the weights satisfy $\ln(w_i / w_1) = -\bigl(\norm{x - x_i}^2 - \norm{x - x_1}^2\bigr)/2\sigma^2 - \langle n, x_1 - x_i\rangle / \sigma$. The first term tends to $-\infty$ like $1/\sigma^2$, the second grows at most like
-# $1/\sigma$. So $w_1 \to 1$ for every $n$, and $D^*_\sigma(y) \to x_1$. Errors are bounded, by the distance to the furthest training image, so the mean of their squares converges too. The loss of $D(y) = y$ is $\E\norm{\sigma n}^2$.
+# 2\. With $y = x + \sigma n$, the weights satisfy
+#
+# $$
+# \begin{aligned}
+# \ln \frac{w_i}{w_1} = {} & -\frac{\norm{x - x_i}^2 - \norm{x - x_1}^2}{2\sigma^2} \\
+# & - \frac{\langle n, x_1 - x_i\rangle}{\sigma} .
+# \end{aligned}
+# $$
+#
+# The first term tends to $-\infty$ like $1/\sigma^2$, the second grows at most like $1/\sigma$. So $w_1 \to 1$ for every $n$, and $D^*_\sigma(y) \to x_1$. Errors are bounded, by the distance to the furthest training image, so the mean of their squares converges too. The loss of $D(y) = y$ is $\E\norm{\sigma n}^2$.
 # ```
 #
 # At low noise it is a mistake to be perfect. It pays only on the training set.
@@ -650,7 +671,7 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# At $\sigma = ${glue:text}`unet_level`, for instance:
+# At $\sigma =$ {glue:text}`unet_level`, for instance:
 #
 # | weighted loss | training images | held-out images |
 # |---|---|---|
@@ -658,7 +679,7 @@ dc.runtime.report(
 # | network | {glue:text}`unet_network_train` | {glue:text}`unet_network_held` |
 # | best linear denoiser | {glue:text}`unet_linear_train` | {glue:text}`unet_linear_held` |
 #
-# On held-out images the network is better than the perfect denoiser of the training set up to $\sigma = ${glue:text}`unet_beats`. Up to $\sigma = ${glue:text}`unet_nothing`, even doing nothing is better than perfection. The network was trained on the left panel, and
+# On held-out images the network is better than the perfect denoiser of the training set up to $\sigma =$ {glue:text}`unet_beats`. Up to $\sigma =$ {glue:text}`unet_nothing`, even doing nothing is better than perfection. The network was trained on the left panel, and
 # no term in its loss asked for the right one. It has not found the function with the least loss, and this is what makes it useful: its loss on images that it has never seen is {glue:text}`unet_ratio_network` times that on those it was trained on. For the perfect denoiser
 # the factor is {glue:text}`unet_ratio_perfect`. Which of its parts keep it from perfection is the question of the chapters around this one.
 #
@@ -706,8 +727,8 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# At $\sigma = 0.1$ the network looks at {glue:text}`unet_sight_low` pixels, at $\sigma = 10$ at {glue:text}`unet_sight_high`: at low noise the nearest pixels say most about a pixel, at high noise all that is left is the image as a whole. Nobody told it so, and every
-# layer is the same at all levels; FiLM makes the difference. The *perfect* denoiser looks elsewhere. Where it is torn between two training images, it looks wherever these differ, at $\sigma = 0.3$ in a
+# At $\sigma = 0.1$ the network looks at {glue:text}`unet_sight_low` pixels, at $\sigma = 10$ at {glue:text}`unet_sight_high`: at low noise the nearest pixels say most about a pixel, at high noise all that is left is the image as a whole. The weights of its
+# layers are the same at all levels. FiLM makes the difference, and at low noise the skip around everything, $c_\text{skip}\, y$. The *perfect* denoiser looks elsewhere. Where it is torn between two training images, it looks wherever these differ, at $\sigma = 0.3$ in a
 # square of {glue:text}`unet_sight_perfect` pixels, against {glue:text}`unet_sight_network` for the network. A network with a local view cannot tell which training image it is looking at: this is how the machines of
 # {doc}`09_local_patches` create.
 #
@@ -808,14 +829,46 @@ dc.runtime.report(
 # The same code trains larger networks on larger images where a GPU is at hand.
 
 # %% tags=["hide-input"]
-try:
-    large = dc.experiments.load("unet_baseline")
-except (FileNotFoundError, ValueError):  # no result, or an older package
-    large = None
-    print("There is no result of the larger run here. On a machine with a GPU, "
-          "`python -m diffusion_creativity run unet_baseline --profile gpu` writes it.")  # fmt: skip
+large = None
+for size in ("gpu", "book"):
+    try:
+        large = dc.experiments.load("unet_baseline", size)
+        break
+    except FileNotFoundError:
+        continue
+if large is None:
+    print("There is no result of the larger run here. On a machine with a GPU,\n"
+          "python -m diffusion_creativity run unet_baseline --profile gpu\nwrites it.")  # fmt: skip
 else:
-    print(dc.experiments.text(large))
+    known = large.record["provenance"]
+    print(
+        f"Profile {size}, {known['date']}, {', '.join(known['device'])}, {known['wall_s']:,.0f} s."
+    )
+    print(f"Stale: {large.reason}." if large.stale else "Up to date with this code.")
+names = large.record["config"]["variants"] if large else []
+dc.runtime.Table(
+    ("data", "parameters", "Fréchet distance", "that of training images", "copies, third rule",
+     "that of held-out images", "novelty ratio"),
+    [
+        (name.replace("_", " "), f"{one['parameters']:,}", f"{one['frechet']:.3g}", f"{one['frechet_real']:.3g}",
+         percent(one["copied"], 1), percent(one["copied_held_out"], 1), f"{one['novelty_ratio']:.2f}")
+        for name in names
+        for one in [{u["variant"]: u["metrics"] for u in large.record["units"]}[name]]
+    ],
+) if large else None  # fmt: skip
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "For each data set a sheet of samples of the larger network, and below it the loss by noise level on training and on held-out images."}, "figure": {"caption": "The larger run: samples, and below them the weighted loss by noise level on training images (line) and on held-out ones (dashes).", "name": "fig-unet-large"}}
+if large:
+    fig, axes = plt.subplots(2, len(names), figsize=(7.2, 6), height_ratios=(3, 2), squeeze=False)
+    for (top, below), name in zip(axes.T, names, strict=True):
+        top.imshow(plt.imread(next(large.folder.glob(f"{name}-0-*.png"))), cmap="gray")
+        top.set_title(name.replace("_", " "))
+        top.axis("off")
+        at_levels = large.values("sigmas", name)[0]
+        for metric, dash in (("loss_seen", "-"), ("loss_held_out", "--")):
+            below.semilogx(at_levels, large.values(metric, name)[0], dash, color=COLORS["denoiser"])
+        below.set(xlabel="noise level σ", ylabel="weighted loss", ylim=(0, None))
+    plt.show()
 
 # %% [markdown]
 # ## Exercises
