@@ -52,7 +52,7 @@ class UNetBaselineConfig(Config):
         ),
         "book": UNetBaselineConfig(
             variants=("faces",), design=UNetConfig(depth=2, widths=(32, 64, 64)),
-            steps=4000, batch=64, ema=0.998, samples=500,
+            steps=2500, batch=64, rate=2e-3, ema=0.998, samples=500,
         ),
         "gpu": UNetBaselineConfig(
             design=UNetConfig(widths=(64, 96, 128, 128), attention=(8,)),
