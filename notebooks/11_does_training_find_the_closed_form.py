@@ -181,8 +181,8 @@ dc.runtime.report(
 # (sec-training-excess)=
 # ## What an excess loss says
 #
-# A loss is an average over noise and images; it sounds far from "the same function". For the classes
-# of this book it is not far at all. Write $L(D) = \mathbb E\norm{x - D(y)}^2$ for the loss of a
+# A loss is an average over noise and images. A small one sounds far from "the same function". For most
+# classes of this book it is not far at all. Write $L(D) = \mathbb E\norm{x - D(y)}^2$ for the loss of a
 # denoiser at one noise level, and $\mathcal F_\sigma$ for the functions that the architecture can
 # express there.
 #
@@ -239,12 +239,14 @@ for sigma in network.levels.tolist()[::2]:
     distance = (ours - best).square().sum(1)
     off = gap - distance
     scores.append(off.mean().item() / (off.std().item() / math.sqrt(tests)))
-    rows.append((sigma, gap.mean().item(), distance.mean().item()))
+    rows.append(
+        (sigma, gap.mean().item(), gap.std().item() / math.sqrt(tests), distance.mean().item())
+    )
 p_excess = stats.chi2.sf(sum(z * z for z in scores), len(scores))
 assert p_excess > LEVEL
 dc.runtime.Table(
-    ("noise σ", "excess loss", "squared distance"),
-    [(f"{s:.3g}", f"{a:.3g}", f"{b:.3g}") for s, a, b in rows],
+    ("noise σ", "excess loss (standard error)", "squared distance"),
+    [(f"{s:.3g}", f"{a:.3g} ({e:.1g})", f"{b:.3g}") for s, a, e, b in rows],
 )
 
 # %% tags=["remove-input"]
@@ -398,7 +400,7 @@ dc.runtime.report(
 # %% [markdown]
 # Over {glue:text}`training_path_directions` gains and {glue:text}`training_path_seeds` seeds the largest deviation
 # from the proposition is {glue:text}`training_path_z` standard errors; the bound for so many is
-# {glue:text}`training_path_bound`. Without the stopping time the same comparison fails by far.
+# {glue:text}`training_path_bound`. Without the stopping time the same comparison fails by far at the lower levels.
 #
 # (sec-training-hover)=
 # ## Where it hovers
@@ -588,6 +590,7 @@ ax.bar(place - 0.2, rms(whole), 0.4, color=COLORS["noise"])
 ax.bar(place + 0.2, rms(passed), 0.4, color=COLORS["generated"])
 ax.set_xticks(place, [f"{s:.2g}" for s, _, _ in met])
 ax.set(yscale="log", xlabel="noise level σ of the step", ylabel="error per pixel")
+ax.set_ylim(top=5 * max(rms(whole)))
 ax.text(0.98, 0.95, "brought in", color=COLORS["noise"], transform=ax.transAxes, ha="right",
         va="top")  # fmt: skip
 ax.text(0.98, 0.85, "left in the sample", color=COLORS["generated"], transform=ax.transAxes,
@@ -602,8 +605,7 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# The sum is the difference of the samples up to {glue:text}`training_travel_gap` of its size, the rounding of
-# a network that computes in 32 bits. Of the error brought in by the first step, one part in
+# The sum is the difference of the samples up to {glue:text}`training_travel_gap` of its size: rounding. Of the error brought in by the first step, one part in
 # {glue:text}`training_travel_first` is left ({numref}`fig-training-travel`).
 #
 # (sec-training-all)=
@@ -847,12 +849,20 @@ if broken:
             ax.errorbar(at, [c for c, _, _ in middle], [[c - low for c, low, _ in middle],
                         [high - c for c, _, high in middle]], fmt="o-", ms=3.5, color=COLORS[color])  # fmt: skip
         ax.set(xscale="log", xlabel=label, title="r, same noise")
-    two.text(0.03, 0.3, "with the closed form", color=COLORS["denoiser"])
+    for height, words, color in ((0.45, "with the prediction", "law"),
+                                 (0.33, "with the closed form", "denoiser")):  # fmt: skip
+        two.text(0.97, height, words, color=COLORS[color], transform=two.transAxes, ha="right")
+    three.text(0.03, 0.06, "leftmost: no decay", color=COLORS["muted"], transform=three.transAxes)
     four.axhline(1, color=COLORS["data"], lw=1)
     lam_shown = np.array(by_name["base"]["eigenvalues"])
     lam_shown = lam_shown[lam_shown > 1e-12 * lam_shown.max()]
-    for name, tint in (("steps-0.03", 0.5), ("base", 1.0), ("decay-0.01", 0.75)):
+    for name, tint, words, place in (
+        ("base", 1.0, "1,000 steps", (1.5e-4, 1.06)),
+        ("steps-0.03", 0.55, "30 steps: pale", (1.5e-4, 0.78)),
+        ("decay-0.01", 0.8, "weight decay 0.01:\ndarker", (1.5e-4, 0.45)),
+    ):
         m = by_name[name]
+        four.text(*place, words, color=COLORS["muted"], fontsize=8)
         four.plot(lam_shown, m["path_variance_ratio"], color=COLORS["law"], alpha=tint)
         four.plot(lam_shown, m["variance_ratio"], ".", ms=4, color=COLORS["generated"], alpha=tint)
     four.set(xscale="log", xlim=(1e-4, None), ylim=(0, 1.2), xlabel="eigenvalue λ",
@@ -950,15 +960,15 @@ if grown:
         ax.set(title=title, xlabel="width", ylabel="training images")
     plt.show()
 
-# %% mystnb={"image": {"alt": "Three strips of samples. A wide network on few images draws clean digits, the same few again and again; a narrow one on many images draws blurred mixtures; a wide one on many images draws digit-like new images."}, "figure": {"caption": "Samples of the first seed: the widest perceptron on the fewest images, the narrowest on the most, and the widest on the most.", "name": "fig-training-capacity-samples"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three grids of samples. A wide network on few images draws clean digits, the same few again and again; a narrow one on many images draws blurred mixtures; a wide one on many images draws digit-like new images."}, "figure": {"caption": "Samples of three seeds, eight each: the widest perceptron on the fewest images, the narrowest on the most, and the widest on the most.", "name": "fig-training-capacity-samples"}} tags=["hide-input"]
 if grown:
     corners = [(widths[-1], sizes[0]), (widths[0], sizes[-1]), (widths[-1], sizes[-1])]
     files = [grown.folder / f"{w}-{n}-0-samples.png" for w, n in corners]
     if all(file.is_file() for file in files):
-        fig, axes = plt.subplots(3, 1, figsize=(7.2, 4.6))
+        fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.8))
         for ax, file, (w, n) in zip(axes, files, corners, strict=True):
             ax.imshow(plt.imread(file), cmap="gray", interpolation="nearest")
-            ax.set(title=f"width {w}, {n} training images")
+            ax.set(title=f"width {w}, {n} images")
             ax.axis("off")
         plt.show()
 
@@ -970,6 +980,7 @@ if grown:
         [np.mean(m["copied"]) for m in grid.values()], [w / n for w, n in grid]
     ).statistic
     far = [np.mean(grid[w, sizes[-1]]["to_held_out"]) for w in widths]
+    real = dc.metrics.nearest(digits[:600], digits[-600:])[0].median().item() / 8
     dc.runtime.report(
         training_capacity_most=percent(most, 0),
         training_capacity_where=f"width {widths[best_width]}, {sizes[best_size]} images",
@@ -977,9 +988,10 @@ if grown:
         training_capacity_rank=f"{ranks:.2f}",
         training_capacity_narrow=f"{far[0]:.2f}",
         training_capacity_wide=f"{far[-1]:.2f}",
+        training_capacity_real=f"{real:.2f}",
     )
 else:
-    names = ("most", "where", "least", "rank", "narrow", "wide")
+    names = ("most", "where", "least", "rank", "narrow", "wide", "real")
     dc.runtime.report(**{f"training_capacity_{name}": "(not run)" for name in names})
 
 # %% [markdown]
@@ -990,8 +1002,9 @@ else:
 # {prf:ref}`prop-training-excess` with all functions as the class.
 #
 # What the restricted ones create is another question. On the most images, the samples of the narrowest network are
-# {glue:text}`training_capacity_narrow` away from the nearest digit that was *not* in training, those of the widest {glue:text}`training_capacity_wide`
-# (median, root mean square per pixel). New is not yet good.
+# {glue:text}`training_capacity_narrow` away from the nearest of 600 digits that were *not* in training, those of the widest
+# {glue:text}`training_capacity_wide`; real digits are {glue:text}`training_capacity_real` away from them (medians, root mean
+# square per pixel). New is not yet good: the narrowest network draws blurs.
 #
 # ## Exercises
 #
@@ -1176,7 +1189,7 @@ assert dc.exercises.check_equal_losses(equal_losses_solution)
 #
 # ## Summary
 #
-# - For every class of this book but the bottleneck, excess loss over the closed form *is* the squared
+# - For every class of this chapter but the bottleneck, excess loss over the closed form *is* the squared
 #   distance from it, on noisy data ({prf:ref}`prop-training-excess`).
 # - Rate, steps and weight decay of SGD translate into a stopping time and a ridge, different at each
 #   noise level ({prf:ref}`prop-training-path`).
