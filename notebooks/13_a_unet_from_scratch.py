@@ -29,7 +29,7 @@
 #   its target are scaled; how far a trained network is from the least loss, at each noise
 #   level, exactly; and whether its samples are copies.
 # - **Time** about 60 minutes, exercises included.
-# - **Prerequisites** {doc}`02_denoising_scores_samplers`, {doc}`03_the_perfect_denoiser_copies` and, for
+# - **Prerequisites** {doc}`02_denoising_scores_samplers`, {doc}`03_the_perfect_denoiser_copies`, {doc}`04_linear` and, for
 #   the measures near the end, {doc}`12_measuring_creativity_and_realism`.
 # ```
 
@@ -80,7 +80,7 @@ train, held_out = part("digits", "train").x, part("digits", "test").x  # (N, 1, 
 config = UNetConfig(side=8, depth=2, widths=(24, 32, 32))
 network = Preconditioned(UNet(config), sigma_data=train.std().item())
 
-steps, batch = run.size(smoke=150, book=3200), 64
+steps, batch = run.size(smoke=100, book=3200), 64
 trainer = training.Trainer(
     network,
     train,
@@ -143,7 +143,7 @@ def draw_training(step):
     return {
         "samples": [marks.images(sheets[step], columns=5, cell=64)],
         "loss": [
-            marks.line(levels, floor, color="law", label="least possible"),
+            marks.line(levels, floor, color="law", label="least possible", label_at=0.0),
             marks.line(levels, curves[step], color="denoiser", label="network", label_at=0.0),
             marks.points(levels, curves[step], color="denoiser"),
         ],
@@ -339,15 +339,15 @@ dc.runtime.Table(
 # :label: prop-unet-rank
 #
 # Let $F$ be a UNet without skips in which everything passes a grid of $h\times w$ pixels with $c$ channels. Wherever $F$ is differentiable, the rank of its Jacobian is at most
-# $c\,h\,w$. With a skip on the finest grid there are weights with which it is the number $d$ of pixels.
+# $c\,h\,w$. With a skip on the finest grid, no norms and SiLU as activation there are weights with which it is $d$, the number of pixels, for almost every image.
 # ```
 #
 # ```{prf:proof}
 # Without skips $F = g \circ f$, where $f$ maps the image to the $c\,h\,w$ numbers and $g$ computes the output from them. By the chain rule the Jacobian is a product with an inner
 # dimension of $c\,h\,w$.
 #
-# With the skip, let the stem copy the image into one channel, let all blocks on the finest grid add zero, let what comes up from the coarse grids be zero, leave out the norms, and let the head return the activated channel. Then
-# $F(x) = a(x)$, pixel by pixel. The slope of the activation SiLU is zero at one point only, so the Jacobian is diagonal, and almost everywhere its $d$ entries are not zero.
+# With the skip, let the stem copy the image into one channel, let all blocks on the finest grid add zero, let what comes up from the coarse grids be zero, and let the head return the activated channel. Then
+# $F(x) = a(x)$, pixel by pixel. The slope of SiLU is zero at one point only, so the Jacobian is diagonal, and almost everywhere its $d$ entries are not zero.
 # ```
 #
 # For noise this matters doubly. At low noise a denoiser has to return nearly what it was given, all $d$ directions of it, which no narrow network can. The denoiser is made of $F$ as
@@ -435,7 +435,7 @@ dc.runtime.report(
 # (sec-unet-target)=
 # ## What the network is asked
 #
-# A network learns best when what it is given and what it must answer are numbers of size 1. Noisy images are not: at $\sigma = 80$ they are eighty times as large as at $\sigma = 0$. So the network $F$ gets
+# A network's first weights are drawn for inputs and answers of size 1. Noisy images are not of that size: at $\sigma = 80$ they are eighty times as large as at $\sigma = 0$. So the network $F$ gets
 # a scaled image, and its answer is scaled too:
 # ```{math}
 # :label: eq-unet-precondition
@@ -454,7 +454,12 @@ dc.runtime.report(
 # 2. For every $c_\text{skip}$, the target has variance 1 if $c_\text{out}^2 = (1 - c_\text{skip})^2 s^2 + c_\text{skip}^2 \sigma^2$.
 # 3. Among these, $c_\text{out}$ is smallest, and with it what an error of $F$ does to $D$, at
 #
-#    $$ c_\text{skip} = \frac{s^2}{s^2 + \sigma^2}, \quad c_\text{out} = \frac{\sigma s}{\sqrt{s^2 + \sigma^2}} . $$
+#    $$
+#    \begin{aligned}
+#    c_\text{skip} &= \frac{s^2}{s^2 + \sigma^2}, \\
+#    c_\text{out} &= \frac{\sigma s}{\sqrt{s^2 + \sigma^2}} .
+#    \end{aligned}
+#    $$
 #
 # 4. With these coefficients, a network that returns zeros has the loss
 #
@@ -469,10 +474,10 @@ dc.runtime.report(
 #
 # For (4), the mean square of the target is its variance, 1, plus its squared mean,
 #
-# $$ \frac{(1 - c_\text{skip})^2 m^2}{c_\text{out}^2} = \frac{\sigma^4 m^2}{(s^2 + \sigma^2)^2}\, \frac{s^2 + \sigma^2}{\sigma^2 s^2} . $$
+# $$ \frac{(1 - c_\text{skip})^2 m^2}{c_\text{out}^2} = \frac{m^2}{s^2}\, \frac{\sigma^2}{s^2 + \sigma^2} . $$
 # ```
 #
-# At low noise $c_\text{skip}$ is near 1 and the network is asked for the noise; at high noise $c_\text{skip}$ is near 0 and it is asked for the image. In between it is asked for a mixture that does not shrink.
+# At low noise $c_\text{skip}$ is near 1 and the network is asked for the noise; at high noise $c_\text{skip}$ is near 0 and it is asked for the image. In between it is asked for a mixture of both.
 # Part 4 can be checked on the network of step 0, all of whose answers are zero:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Left: three coefficients by noise level; c_skip falls from one to zero, c_out rises from zero to the standard deviation of the data, c_in falls. Right: the loss of a new network, dots on the curve of the formula."}, "figure": {"caption": "Left: the coefficients for digits. Right: loss of the new network by noise level, measured (dots) and by the proposition (line).", "name": "fig-unet-coefficients"}}
