@@ -69,17 +69,17 @@ def check_hover(solution) -> bool:
 
     def exact() -> str | None:
         for rate, batch in ((0.01, 1), (0.2, 1), (0.2, 8), (0.5, 4)):
-            q = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
+            theta = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
             found = solution(h, rate, batch)
             if found is None:
                 return "the function returns nothing yet: write it, with a return"
-            if abs(found - q) < 1e-9:
-                return "that is q itself: the excess feeds on itself, so divide by 1 - q"
-            if abs(float(found) - q / (1 - q)) > 1e-6 * q:
+            if abs(found - theta) < 1e-9:
+                return "that is θ itself: the excess feeds on itself, so divide by 1 - θ"
+            if abs(float(found) - theta / (1 - theta)) > 1e-6 * theta:
                 return (
                     f"for h = {h.tolist()}, rate {rate:g} and batch {batch} yours is "
                     f"{float(found):.5g}: {'' if batch > 1 else 'each example is a batch, '}"
-                    "what is q?"
+                    "what is θ?"
                 )
         return None
 
