@@ -625,13 +625,13 @@ def stored(name):
     try:
         result = dc.experiments.load(name)
     except (FileNotFoundError, ValueError):
-        print(f"There is no result of {name} here: `python -m diffusion_creativity run {name}` "
-              "computes it.")  # fmt: skip
+        print(f"There is no result of {name} here. This computes it:\n"
+              f"python -m diffusion_creativity run {name}")  # fmt: skip
         return None
     p = result.record["provenance"]
     print(f"{name}: {p['date']}, {', '.join(p['device'])}, profile {p['profile']}, "
-          f"{p['wall_s']:,.0f} s, torch {', '.join(p['torch'])}, sources {p['source_hash']}, "
-          f"configuration {p['config_hash']}")  # fmt: skip
+          f"{p['wall_s']:,.0f} s\ntorch {', '.join(p['torch'])}, "
+          f"sources {p['source_hash']}, configuration {p['config_hash']}")  # fmt: skip
     if result.stale:
         print(f"Made by an earlier version of the code: {result.reason}.")
     return result
@@ -671,7 +671,7 @@ if compared:
         })  # fmt: skip
 dc.runtime.Table(
     ("data and network", "r, same noise", "R²", "r, other noise", "excess loss",
-     "excess at the worst level", "law: distance (by chance)", "smallest p"),
+     "its largest", "law (by chance)", "smallest p"),
     [(s["name"].replace("-", ", ").replace("_", " "), with_interval(s["r"]), with_interval(s["r2"], 3),
       f"{s['mismatched']:.2f}", with_interval(s["excess"].mean(0)),
       f"{s['excess'].mean(1).max():.3g}", f"{s['distance']:.3f} ({s['chance']:.3f})",
@@ -682,7 +682,7 @@ dc.runtime.Table(
 # How to read it. *r* and *R²* compare each sample of the network with the closed form's from the
 # same noise: median over images, mean over seeds, with a 95 % interval over seeds. *r, other noise* is the base rate, the
 # correlation of samples that have nothing to do with each other. The *excess loss*, averaged over levels, is in the unit of the
-# network's own loss: the loss of the best multiple of $y$ where the network has that multiple built in (a skip), the variance of the data
+# network's own loss (*its largest*: that of the worst level): the loss of the best multiple of $y$ where the network has that multiple built in (a skip), the variance of the data
 # where it has not. The *law* is compared by sliced
 # Wasserstein distance, beside that of two draws of one law, and by the energy test, of
 # which the smallest p-value over three seeds is given: with many networks one small value is
@@ -780,7 +780,8 @@ dc.runtime.Table(
 # The network is the affine one again, now with everything at its plainest: weights start at zero, SGD
 # with a constant rate of 1, batches of 64, 1,000 steps, no weight decay, 32-bit numbers, 12 sampling steps. Then
 # *one* setting is changed at a time, with three seeds for each change
-# (`python -m diffusion_creativity run deviations`, on one CPU core).
+# (`python -m diffusion_creativity run deviations`, on one CPU core). "SGD, cosine", "momentum" and the Adams have a rate that
+# falls to zero; the number behind Adam is its highest rate, behind AdamW its weight decay.
 
 # %% tags=["hide-input"]
 broken = stored("deviations")
@@ -797,30 +798,32 @@ def family(kind):
 
 
 LABELS = {
-    "base": "as it is", "rate": "learning rate", "steps": "steps (of 1,000)", "decay": "weight decay",
-    "batch": "batch", "optimizer": "optimiser", "precision": "numbers", "levels": "sampling steps",
+    "base": "as it is", "rate": "rate", "steps": "steps", "decay": "weight decay",
+    "batch": "batch", "optimizer": "", "precision": "", "levels": "sampling steps",
 }  # fmt: skip
 
 
 def row_of(name, m):
     kind, _, value = name.partition("-")
+    value = f"{1000 * float(value):,.0f}" if kind == "steps" else value.replace("_", ", ")
     excess = np.array(m["relative_excess"])  # (K, S)
-    top, low = excess[: len(excess) // 2].mean(0), excess[-3]
+    top, low = excess[: len(excess) // 2].mean(), excess[-3].mean()
     path = with_interval(m["path_r"]) if "path_r" in m else ""
     return (
-        f"{LABELS[kind]} {value.replace('_', ' ')}", percent(top.mean(), 2), percent(low.mean(), 1),
-        with_interval(m["pearson_r"]), with_interval(m["r_squared"], 3), path,
+        f"{LABELS[kind]} {value}".strip(), percent(top, 2), f"{100 * low:,.0f} %",
+        with_interval(m["pearson_r"]), f"{np.mean(m['r_squared']):.3f}", path,
     )  # fmt: skip
 
 
 dc.runtime.Table(
-    ("changed", "excess, upper levels", "excess, third lowest level", "r with the closed form", "R²",
-     "r with the prediction"),
+    ("changed", "excess, upper levels", "third lowest level", "r, closed form", "R²",
+     "r, prediction"),
     [row_of(name, m) for name, m in by_name.items()] or [("not run", *5 * [""])],
 )  # fmt: skip
 
 # %% [markdown]
-# The excess is relative here: 1 % means one percent above the least loss of an affine map. It is exact,
+# The excess is relative here: 1 % means one percent above the least loss of an affine map; the column "upper levels" is
+# the mean over the upper half of them. It is exact,
 # from the trained matrices ({prf:ref}`thm-affine-denoiser`), not an estimate. *The prediction* is
 # the closed form with the ridge and stopping time of {prf:ref}`prop-training-path`; it exists for SGD
 # without momentum at a constant rate.
