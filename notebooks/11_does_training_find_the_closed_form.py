@@ -66,6 +66,13 @@ def percent(value, digits=1):
     return f"{100 * value:.{digits}f} %"
 
 
+def power_of_ten(value, digits=0):
+    """0.000013 as 1.3·10⁻⁵."""
+    factor, exponent = f"{value:.{digits}e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{factor}·10{raised}"
+
+
 # %% [markdown]
 # ## Watch three networks find their formula
 #
@@ -600,7 +607,7 @@ plt.show()
 # %% tags=["remove-input"]
 first_in, first_left = rms(whole)[0], rms(passed)[0]
 dc.runtime.report(
-    training_travel_gap=f"{sum_gap / size:.1e}",
+    training_travel_gap=power_of_ten(sum_gap / size),
     training_travel_first=f"{first_in / first_left:,.0f}",
 )
 
@@ -723,7 +730,13 @@ if summary:
     said_rest = f"r is {listed(rest)}" if rest else "there are none"
 else:
     said = said_rest = "the runs are not here"
-dc.runtime.report(training_aim=said, training_rest=said_rest)
+knowing = [s for s in summary if s["name"].split("-")[1] in ("blocks4", "pooled", "resnet3", "mlp")]
+peaks = [s["sigmas"][int(s["excess"].mean(1).argmax())] for s in knowing]
+dc.runtime.report(
+    training_aim=said,
+    training_rest=said_rest,
+    training_few_levels=f"σ from {min(peaks):.2g} to {max(peaks):.2g}" if peaks else "(not run)",
+)
 worst = sorted(summary, key=lambda s: np.mean(s["r"]))[:6]
 dc.runtime.Table(
     ("lowest r", "r", "level with the largest excess", "excess there", "median of all levels"),
@@ -743,11 +756,12 @@ dc.runtime.Table(
 # noise, and its samples do not show it: that is why $r$ can be near 1 beside an excess that is not
 # near 0. Polynomials err there by more, on the rare pixel values at which they are steep.
 #
-# The hardest closed forms are those of networks that may know their training images: at low noise each is a *nearest-neighbour
-# rule*, which jumps where two training images, blocks or windows are equally near. A
-# perceptron has to bend a smooth function into that jump, and close to a jump
-# the two denoisers send the same noise to *different* images. There an average hides two cases, most
-# samples nearly equal and some entirely different.
+# The hardest closed forms are those of networks that may know their training images (blocks of 4×4, pooled codes, windows,
+# the perceptron of the whole image). At low noise each is a *nearest-neighbour rule*, which jumps where two training
+# images, blocks or windows are equally near. A perceptron has to bend a smooth function into that jump, and next to
+# a jump two denoisers that differ little may send the same noise to different images. Their largest excess lies at
+# {glue:text}`training_few_levels`: neither where all training images look alike through the noise, nor where noise is too weak to carry
+# $y$ across a jump.
 #
 # **Live.** The same function on this page, in small: fewer steps, two seeds.
 
