@@ -25,7 +25,7 @@ class Layer(NamedTuple):
     structure: str  # all that distinguishes it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Description:
     """A network beside its baseline; prints as a table."""
 
@@ -76,6 +76,8 @@ class Description:
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self.tables))
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return "".join(table._repr_html_() for table in self.tables)
