@@ -22,6 +22,7 @@ import record
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 
 import diffusion_creativity as dc
 from diffusion_creativity import training
@@ -81,6 +82,7 @@ def smalldiffusion(x: Tensor, batch: int) -> Contestant:
     schedule = package.ScheduleLogLinear(N=1000, sigma_min=0.02, sigma_max=80)
     sigmas = schedule.sample_sigmas(STEPS)
     loader = torch.utils.data.DataLoader(x.cpu(), batch_size=batch, shuffle=True, drop_last=True)
+    without_bar(package.training_loop)
     loop = package.training_loop(loader, network, schedule, epochs=10**9, lr=RATE)
 
     def sample() -> Tensor:
@@ -134,8 +136,7 @@ def denoising_diffusion_pytorch(x: Tensor, batch: int) -> Contestant:
     network = package.Unet(28, dim_mults=(1, 2, 2), channels=1).to(x.device)
     diffusion = package.GaussianDiffusion(network, image_size=SIDE, sampling_timesteps=STEPS)
     diffusion.to(x.device)
-    bars = sys.modules[package.GaussianDiffusion.__module__]
-    bars.tqdm = lambda rows, **_: rows  # its progress bar costs time
+    without_bar(package.GaussianDiffusion)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE)
     rows = batches(x / 2 + 0.5, batch)
 
@@ -166,6 +167,11 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+
+
+def without_bar(thing: Callable) -> None:
+    """Replace the progress bar in a peer's module: it costs time, and disturbs the table."""
+    sys.modules[thing.__module__].tqdm = partial(tqdm, disable=True)
 
 
 def without_torchvision() -> None:
