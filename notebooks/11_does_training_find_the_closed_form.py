@@ -651,9 +651,9 @@ def over_seeds(values):
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def with_interval(values, digits=4):
-    mean, low, high = over_seeds(values)
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+def with_interval(values, style=".4f"):
+    mean, low, high = (format(value, style).replace("-", "−") for value in over_seeds(values))
+    return f"{mean} ({low} to {high})"
 
 
 TARGET = 0.99
@@ -679,8 +679,8 @@ if compared:
 dc.runtime.Table(
     ("data and network", "r, same noise", "R²", "r, other noise", "excess loss",
      "its largest", "law (by chance)", "smallest p"),
-    [(s["name"].replace("-", ", ").replace("_", " "), with_interval(s["r"]), with_interval(s["r2"], 3),
-      f"{s['mismatched']:.2f}", with_interval(s["excess"].mean(0)),
+    [(s["name"].replace("-", ", ").replace("_", " "), with_interval(s["r"]), with_interval(s["r2"], ".3f"),
+      f"{s['mismatched']:.2f}", with_interval(s["excess"].mean(0), ".2g"),
       f"{s['excess'].mean(1).max():.3g}", f"{s['distance']:.3f} ({s['chance']:.3f})",
       f"{min(s['p']):.3f}") for s in summary] or [("not run", *7 * [""])],
 )  # fmt: skip
@@ -693,7 +693,7 @@ dc.runtime.Table(
 # where it has not. The *law* is compared by sliced
 # Wasserstein distance, beside that of two draws of one law, and by the energy test, of
 # which the smallest p-value over three seeds is given: with many networks one small value is
-# expected.
+# expected by chance.
 
 # %% mystnb={"image": {"alt": "Heat map: networks in rows, noise levels in columns, the logarithm of the excess loss in colour. Convolutions are dark at all levels; networks of pixels and blocks are dark at high noise and bright at the lowest levels."}, "figure": {"caption": "Excess loss of every network over its closed form, by noise level, mean over three seeds; dark is small. Stars: networks whose samples correlate with the closed form's by at least 0.99.", "name": "fig-training-levels"}} tags=["hide-input"]
 if summary:
@@ -735,7 +735,10 @@ peaks = [s["sigmas"][int(s["excess"].mean(1).argmax())] for s in knowing]
 dc.runtime.report(
     training_aim=said,
     training_rest=said_rest,
-    training_few_levels=f"σ from {min(peaks):.2g} to {max(peaks):.2g}" if peaks else "(not run)",
+    training_few_levels=" or ".join(
+        f"σ = {level:.2g}" for level in sorted(set(peaks), reverse=True)
+    )
+    or "(not run)",
 )
 worst = sorted(summary, key=lambda s: np.mean(s["r"]))[:6]
 dc.runtime.Table(
@@ -824,7 +827,7 @@ def row_of(name, m):
     top, low = excess[: len(excess) // 2].mean(), excess[-3].mean()
     path = with_interval(m["path_r"]) if "path_r" in m else ""
     return (
-        f"{LABELS[kind]} {value}".strip(), percent(top, 2), f"{100 * low:,.0f} %",
+        f"{LABELS[kind]} {value}".strip(), percent(top, 2), f"{100 * low:,.{0 if low > 0.1 else 1}f} %",
         with_interval(m["pearson_r"]), f"{np.mean(m['r_squared']):.3f}", path,
     )  # fmt: skip
 
