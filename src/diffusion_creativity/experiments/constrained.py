@@ -26,10 +26,13 @@ PICTURED = 8  # samples of each kind on a sheet
 class ConstrainedConfig(Config):
     """A variant is a data set and a name in `CONSTRAINED`, joined by a hyphen.
 
-    The perceptron of the whole image has an experiment of its own, `capacity`.
+    No profile has the perceptron of the whole image, which has an experiment of its own, `capacity`,
+    or the ResNet: its closed form generates a flat image now and then, for which r is not defined.
     """
 
-    variants: tuple[str, ...] = tuple(f"digits-{name}" for name in CONSTRAINED if name != "mlp")
+    variants: tuple[str, ...] = tuple(
+        f"digits-{name}" for name in CONSTRAINED if name not in ("mlp", "resnet3")
+    )
     members: int = 3  # seeds that train side by side in a unit
     levels: int = 12  # of Karras' schedule, from 80 to 0.002
     images: int = 2000  # at most so many, the first ones
@@ -43,7 +46,7 @@ class ConstrainedConfig(Config):
 
 FACES = ("affine", "conv3", "conv3_zeros", "rank8")
 GPU = ("affine", "conv3", "conv3_zeros", "rank8", "cubic", "cubic_pca", "pixelwise_shared",
-       "blocks2", "blocks4", "pooled", "resnet3", "mlp")  # fmt: skip
+       "blocks2", "blocks4", "pooled")  # fmt: skip
 
 
 @experiment(
@@ -63,7 +66,7 @@ GPU = ("affine", "conv3", "conv3_zeros", "rank8", "cubic", "cubic_pca", "pixelwi
     },
     cost={
         "smoke": "5 s on one CPU core",
-        "book": "25 min on one CPU core",
+        "book": "15 min on one CPU core",
         "gpu": "not measured",
     },
 )  # fmt: skip
