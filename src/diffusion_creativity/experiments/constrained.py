@@ -26,8 +26,8 @@ PICTURED = 8  # samples of each kind on a sheet
 class ConstrainedConfig(Config):
     """A variant is a data set and a name in `CONSTRAINED`, joined by a hyphen.
 
-    No profile has the perceptron of the whole image, which has an experiment of its own, `capacity`,
-    or the ResNet: its closed form generates a flat image now and then, for which r is not defined.
+    No profile has the perceptron of the whole image, which has its own experiment, `capacity`, or
+    the ResNet: its closed form generates a flat image now and then, for which r is not defined.
     """
 
     variants: tuple[str, ...] = tuple(
@@ -66,7 +66,7 @@ GPU = ("affine", "conv3", "conv3_zeros", "rank8", "cubic", "cubic_pca", "pixelwi
     },
     cost={
         "smoke": "5 s on one CPU core",
-        "book": "15 min on one CPU core",
+        "book": "24 min on one busy CPU core",
         "gpu": "not measured",
     },
 )  # fmt: skip
