@@ -9,6 +9,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+# Before torch is loaded. Tests are small: a second thread gains little on a quiet machine, and on a
+# busy one the first waits for it, spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples every time, so that a red run says something of the change; EXPLORE=1 draws
 # new ones. How long one takes depends on what else the machine does.
 hypothesis.settings.register_profile(

@@ -24,8 +24,8 @@ from .._points import slices
 from . import _same_place
 from ._bank import Bank, Region, Tile
 
-PAIRS = {"cpu": 1 << 20, "cuda": 1 << 26}  # scores of one tile
-QUERIES = {"cpu": 1 << 20, "cuda": 1 << 27}  # numbers of the query windows at hand
+PAIRS = {"cpu": 1 << 22, "cuda": 1 << 28}  # bytes of the scores of one tile
+QUERIES = {"cpu": 1 << 22, "cuda": 1 << 29}  # bytes of the query windows at hand
 FLOOR = -126.0  # logits are clamped here: exp2 of a float32 that underflows is slow
 HUGE = 2.0**60  # a weight above this asks for a new reference
 FELT = 2e-3  # bound on the error of a logit from which it could be felt
@@ -51,8 +51,9 @@ def expectation(bank: Bank, y: Tensor, sigma: Tensor) -> Tensor:
     routes = [(chosen.nonzero()[:, 0], *rest) for chosen, *rest in routes]
     for region in bank.regions():
         reach = math.log(len(bank.x) * region.count / NEGLECTED)
-        at_once = QUERIES.get(y.device.type, 1 << 20) // (region.count * (bank.numbers + 2))
+        numbers = region.count * (bank.numbers + 2)  # of an image's windows
         for chosen, kind, dtype in routes:
+            at_once = QUERIES.get(y.device.type, 1 << 22) // (numbers * dtype.itemsize)
             for part in slices(len(chosen), 1, max(at_once, 1)):
                 rows = chosen[part]
                 windows = bank.queries(y[rows], region, dtype)
@@ -90,7 +91,8 @@ def _stream(bank: Bank, region: Region, queries: Queries, kind, out: torch.dtype
     with float32_matmul(bank.x.device):
         for tile in bank.tiles(region, out):
             if not blocks:
-                size = max(PAIRS.get(bank.x.device.type, 1 << 20) // tile.count, 1)
+                score = queries.windows.itemsize
+                size = max(PAIRS.get(bank.x.device.type, 1 << 22) // (tile.count * score), 1)
                 blocks = [kind(some, tile) for some in queries.split(size)]
             blocks = [block.absorb(tile) for block in blocks]
     sums = torch.cat([block.sums for block in blocks], 1)  # (C + 1, q)
