@@ -11,8 +11,18 @@ import torch
 
 from diffusion_creativity import training
 from diffusion_creativity.networks import Preconditioned
+from diffusion_creativity.training.state import fingerprint
 
-from .training_runs import SAVE_EVERY, STEPS, SmallNet, data, share, small_run, weights
+from .training_runs import (
+    SAVE_EVERY,
+    STEPS,
+    SmallNet,
+    data,
+    share,
+    small_run,
+    small_trainer,
+    weights,
+)
 
 RUNS = Path(__file__).with_name("training_runs.py")
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -204,6 +214,51 @@ def test_every_optimiser_goes_on(tmp_path, optimizer):
     straight = small_run(tmp_path / "a", optimizer=optimizer)
     small_run(tmp_path / "b", optimizer=optimizer, steps=12)
     assert same(small_run(tmp_path / "b", optimizer=optimizer), straight)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_network_of_another_precision_goes_on_bit_by_bit(tmp_path, dtype):
+    straight = small_run(tmp_path / "a", dtype=dtype)
+    for done in small_trainer(tmp_path / "b", dtype=dtype):
+        if done.step == 2 * SAVE_EVERY + 3:
+            break  # three steps are lost
+    seen = []
+    resumed = small_run(tmp_path / "b", dtype=dtype, progress=seen.append)
+    assert seen[0] == (2 * SAVE_EVERY + 1) / STEPS
+    assert same(resumed, straight)
+    assert lasting(resumed.history) == lasting(straight.history)
+    assert all(w.dtype == dtype for w in resumed.network.parameters())
+    with pytest.raises(ValueError, match="another run: its data is"):
+        small_run(tmp_path / "b")  # in float32
+
+
+class TestFingerprint:
+    @pytest.mark.parametrize(
+        "dtype",
+        [torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.uint8, torch.bool],
+    )
+    def test_tells_values_shapes_and_types_apart(self, dtype):
+        x = torch.arange(12).reshape(3, 1, 2, 2).to(dtype)
+        other = x.clone()
+        other[2, 0, 1, 1] = 0
+        as_integers = x.to(torch.int8)  # the bytes of bool and uint8
+        different = [x, other, x.reshape(3, 4), x.roll(1, 0), x[:2], as_integers]
+        assert len({fingerprint(y) for y in different}) == len(different)
+        assert fingerprint(x.clone()) == fingerprint(x)
+
+    def test_is_of_the_values_not_of_their_layout(self):
+        x = torch.randn(3, 2, 4, 4).bfloat16()
+        layouts = [x.to(memory_format=torch.channels_last), x.mT.contiguous().mT]
+        assert {fingerprint(y) for y in layouts} == {fingerprint(x)}
+        assert fingerprint(x.mT) != fingerprint(x)
+
+    def test_sees_the_last_bit(self):
+        """Also the sign of zero: it is of the bytes."""
+        x = torch.zeros(4, 3, dtype=torch.bfloat16)
+        other = x.clone()
+        other[3, 2] = -0.0
+        assert torch.equal(x, other)
+        assert fingerprint(x) != fingerprint(other)
 
 
 def test_two_processes_give_the_curves_of_one(tmp_path):

@@ -46,10 +46,10 @@ def data(n: int = 50) -> torch.Tensor:
     return torch.randint(3, (n, 1, 6, 6), generator=generator).float() - 1
 
 
-def small_trainer(folder: Path, **changes) -> training.Trainer:
+def small_trainer(folder: Path, dtype=torch.float32, **changes) -> training.Trainer:
     """One with everything that has a state: Adam, its schedule, the average, dropout."""
     torch.manual_seed(11)
-    network = Preconditioned(SmallNet(), sigma_data=0.8)
+    network = Preconditioned(SmallNet(), sigma_data=0.8).to(dtype)
     settings = {
         "steps": STEPS, "batch": 8, "seed": 3, "ema": 0.9, "clip": 1.0, "folder": folder,
         "optimizer": functools.partial(torch.optim.AdamW, lr=0.01),

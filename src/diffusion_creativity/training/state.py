@@ -77,9 +77,11 @@ def restore_random_state(states: Tensors, device: torch.device) -> None:
 
 
 def fingerprint(x: Tensor) -> str:
-    """Hash of a data set."""
-    content = x.detach().cpu().contiguous().numpy()
-    return hashlib.sha256(str(content.shape).encode() + content.tobytes()).hexdigest()[:16]
+    """Hash of a data set: its type, its shape and its bytes."""
+    content = x.detach().cpu().contiguous()
+    found = hashlib.sha256(f"{content.dtype} {tuple(content.shape)}".encode())
+    found.update(content.flatten().view(torch.uint8).numpy())  # NumPy does not know bfloat16
+    return found.hexdigest()[:16]
 
 
 def hyperparameters(optimizer: torch.optim.Optimizer) -> list[Any]:
