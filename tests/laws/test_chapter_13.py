@@ -11,6 +11,8 @@ from torch import nn
 import diffusion_creativity as dc
 from diffusion_creativity.networks import Preconditioned, UNet, UNetConfig, equivariance_error
 
+from ..unit.unet_networks import awake
+
 LEVEL = 1e-5  # of every test below: a true statement fails once in a hundred thousand
 BOUND = stats.norm.isf(LEVEL / 2)
 DIGITS = dc.data.load("digits").x.double()
@@ -24,17 +26,6 @@ def draw(*shape, seed=0):
 def z_of(values, expected):
     """How many standard errors the mean of independent values is from what it should be."""
     return ((values.mean() - expected) / (values.std() / math.sqrt(len(values)))).item()
-
-
-def awake(config, seed=0):
-    """A network all of whose parameters are drawn, none zero, so that every layer acts."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = UNet(config)
-        for parameter in network.parameters():
-            fan = parameter[0].numel() if parameter.ndim > 1 else 4
-            nn.init.normal_(parameter, std=fan**-0.5)
-    return network.double()
 
 
 def jacobian(network, x):

@@ -18,19 +18,10 @@ from diffusion_creativity.networks import (
 )
 from diffusion_creativity.networks._unet_checks import CHOICES
 
+from .unet_networks import awake
+
 SMALL = UNetConfig(side=16, depth=2, widths=(8, 12, 16), embedding=16)
 PLAIN = replace(SMALL, norm="none", activation="identity", conditioning="none")
-
-
-def awake(config, seed=0, dtype=torch.float64):
-    """Build a network all of whose parameters are drawn, none zero, so that every layer acts."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = UNet(config)
-        for parameter in network.parameters():
-            fan = parameter[0].numel() if parameter.ndim > 1 else 4
-            nn.init.normal_(parameter, std=fan**-0.5)
-    return network.to(dtype)
 
 
 def images(config, n=2, seed=0, side=None, dtype=torch.float64):
