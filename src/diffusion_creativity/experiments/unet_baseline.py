@@ -1,13 +1,11 @@
 """Train the baseline UNet on faces, Fashion-MNIST and CIFAR-10, for the chapters that alter it."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from .. import sampling
 from ..data.faces.family import Faces
 from ..data.images import load
 from ..metrics.copying import copied_fraction, novelty_ratio
@@ -15,15 +13,11 @@ from ..metrics.features import random_convolution
 from ..metrics.frechet import frechet_distance
 from ..networks.preconditioning import Preconditioned
 from ..networks.unet import UNet, UNetConfig
-from ..noise import karras
-from ..training.settings import cosine_decay
-from ..training.trainer import train
+from ._unets import LEVELS, fit, loss_by_level, samples
 from .registry import Config, Outcome, Unit, experiment
 from .results import Result
 
-LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # where the loss is measured
 SHOWN = 64  # samples on a sheet
-TOGETHER = 500  # images that pass the network at once when it samples
 
 
 @dataclass(frozen=True)
@@ -68,13 +62,9 @@ class UNetBaselineConfig(Config):
 def unet_baseline(config: UNetBaselineConfig, unit: Unit) -> Outcome:
     """Train on one set; report losses by level, and how real and how new the samples are."""
     x, held_out = (part.to(unit.device) for part in _images(unit.variant, config))
-    design = replace(config.design, channels=x.shape[1], side=x.shape[2])
-    network = Preconditioned(UNet(design), sigma_data=float(x.std())).to(unit.device)
-    trainer = train(
-        network, x, steps=config.steps, batch=config.batch, seed=unit.seed, bar=False,
-        optimizer=lambda p: torch.optim.AdamW(p, lr=config.rate, fused=x.device.type == "cuda"),
-        schedule=cosine_decay(config.steps, warmup=config.steps // 50), ema=config.ema,
-        clip=1.0, folder=unit.scratch, save_every=config.save_every,
+    trainer = fit(
+        config.design, x, steps=config.steps, batch=config.batch, rate=config.rate, ema=config.ema,
+        seed=unit.seed, folder=unit.scratch, save_every=config.save_every,
         progress=lambda done: unit.progress(0.9 * done),
     )  # fmt: skip
     average = trainer.average
@@ -83,39 +73,17 @@ def unet_baseline(config: UNetBaselineConfig, unit: Unit) -> Outcome:
     made = samples(average, x.shape[1:], config.samples, config.sampler_steps)
     seen = x[: len(held_out)]
     metrics = {
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(p.numel() for p in average.parameters()),
         "images_per_s": config.steps * config.batch / trainer.history[-1].seconds,
         "last_loss": trainer.history[-1].loss,
         "sigmas": LEVELS,
         "loss_seen": loss_by_level(average, seen),
         "loss_held_out": loss_by_level(average, held_out),
-        "sigma_data": network.sigma_data,
-        "design": asdict(design),
+        "sigma_data": average.sigma_data,
+        "design": asdict(average.network.config),
         **judged(unit.variant, made, x, held_out, config),
     }
     return Outcome(metrics, tensors=shipped, sheets={"samples": made[:SHOWN]})
-
-
-def samples(network: Preconditioned, shape: tuple[int, ...], n: int, steps: int) -> Tensor:
-    """Draw n samples by Heun's method, (n, *shape)."""
-    device = next(network.parameters()).device
-    noise = sampling.initial_noise(n, shape, device=device)
-    parts = noise.split(TOGETHER)
-    return torch.cat([sampling.heun(network.denoise, part, karras(steps)) for part in parts])
-
-
-def loss_by_level(network: Preconditioned, x: Tensor) -> list[float]:
-    """Return the training loss at each of `LEVELS`, with the same noise each time."""
-    generator = torch.Generator().manual_seed(2**31 - 1)
-    noise = torch.randn(x.shape, generator=generator).to(x)
-
-    def loss(sigma: float) -> float:
-        weight = network.scalings(torch.tensor(sigma, dtype=torch.float64)).weight
-        pairs = zip(x.split(TOGETHER), noise.split(TOGETHER), strict=True)
-        errors = [(network.denoise(a + sigma * n, sigma) - a).square() for a, n in pairs]
-        return float(weight * torch.cat(errors).double().mean().cpu())
-
-    return [loss(sigma) for sigma in LEVELS]
 
 
 def judged(
