@@ -207,7 +207,7 @@ def test_what_an_earlier_run_left_behind_is_removed(walk, tmp_path):
 def test_result_says_where_it_comes_from(walk, tmp_path):
     result = experiments.run("walk", out=tmp_path, device="cpu")
     provenance = result.record["provenance"]
-    assert {"date", "device", "profile", "seeds", "wall_s", "package", "python", "torch",
+    assert {"date", "device", "profile", "units", "seeds", "wall_s", "package", "python", "torch",
             "source_hash", "config_hash"} == set(provenance)  # fmt: skip
     assert provenance["torch"] == [torch.__version__]
     assert provenance["seeds"] == 3
@@ -275,13 +275,21 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_runs(walk, tmp_
     assert walk.calls == []
 
 
-def test_a_unit_that_fails_is_named_and_those_before_it_are_kept(walk, tmp_path, monkeypatch):
-    monkeypatch.setattr(walk, "helper", lambda n: torch.zeros(n) if n == 100 else 1 / 0)
-    with pytest.raises(RuntimeError, match="unit long-0 failed") as failed:
-        command_line.main(["run", "walk", "--out", str(tmp_path)])
+def test_units_that_fail_are_named_and_the_others_are_computed(walk, tmp_path, monkeypatch, capsys):
+    arguments = ["run", "walk", "--out", str(tmp_path)]
+    with monkeypatch.context() as broken:
+        broken.setattr(walk, "helper", lambda n: torch.zeros(n) if n == 200 else 1 / 0)
+        with pytest.raises(RuntimeError, match="unit short-0, short-1, short-2 failed") as failed:
+            command_line.main(arguments)
     assert isinstance(failed.value.__cause__, ZeroDivisionError)
+    said = capsys.readouterr().out
+    assert said.count("failed; the others go on\nTraceback") == 3
     units = (tmp_path / ".units" / "walk" / "book").glob("*.safetensors")
-    assert sorted(unit.stem for unit in units) == ["short-0", "short-1", "short-2"]
+    assert sorted(unit.stem for unit in units) == ["long-0", "long-1", "long-2"]
+    assert not (tmp_path / "walk" / "metrics.json").exists()
+    walk.calls.clear()
+    assert command_line.main([*arguments, "--resume"]) == 0
+    assert walk.calls == ["short-0", "short-1", "short-2"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -1,14 +1,23 @@
 """Named runs that are too long for a page: resumable, with provenance, written to ``results/NAME``.
 
-``python -m diffusion_creativity list | run NAME | show NAME``; a chapter reads a result by `load`.
+``python -m diffusion_creativity list | run NAME | collect NAME | show NAME``; a chapter reads a
+result by `load`.
 An experiment is a function registered by `experiment`; add its module to the imports below.
 """
 
-from . import capacity, classifier, constrained, deviations, unet_baseline
+from . import (
+    capacity,
+    classifier,
+    constrained,
+    deviations,
+    theory_vs_network,
+    unet_baseline,
+    unet_study,
+)
 from .registry import Config, Experiment, Outcome, Unit, experiment, registered
 from .report import listing, table, text
 from .results import Result, load
-from .runner import run
+from .runner import collect, run
 
 __all__ = [
     "Config",
@@ -18,6 +27,7 @@ __all__ = [
     "Unit",
     "capacity",
     "classifier",
+    "collect",
     "constrained",
     "deviations",
     "experiment",
@@ -27,5 +37,7 @@ __all__ = [
     "run",
     "table",
     "text",
+    "theory_vs_network",
     "unet_baseline",
+    "unet_study",
 ]

@@ -34,7 +34,14 @@ def _status(experiment: Experiment, profile: str, out: str | Path | None) -> str
     except (ValueError, KeyError):
         return f"damaged result{units}"
     state = f"stale: {result.reason}" if result.stale else "up to date"
-    return f"result of {result.record['provenance']['date']}, {state}{units}"
+    date = result.record["provenance"]["date"]
+    return f"result of {date}, {_absent(result)}{state}{units}"
+
+
+def _absent(result: Result) -> str:
+    """How many units are missing, nothing where none is."""
+    count = len(result.missing)
+    return f"{count} of {count + len(result.record['units'])} units missing, " if count else ""
 
 
 def table(result: Result) -> Table:
@@ -50,6 +57,8 @@ def text(result: Result) -> str:
     head = f"{result.record['experiment']} in {result.folder}"
     if result.stale:
         head += f"\nSTALE: {result.reason}"
+    if result.missing:
+        head += f"\nINCOMPLETE: {_absent(result)}namely {', '.join(result.missing)}"
     known = [f"{key}: {_words(value)}" for key, value in result.record["provenance"].items()]
     return "\n".join([head, "", str(table(result)), "", *known])
 

@@ -9,8 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from .. import __version__, _files
 from . import sources, store
+from .ledger import Ledger, Work
 from .registry import Config, Experiment, get, unit_name
 
 
@@ -26,6 +29,15 @@ class Result:
     def stale(self) -> bool:
         """Whether the present code or configuration is not the one that computed it."""
         return bool(self.reason)
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the units that were not finished when it was written."""
+        return self.record.get("missing", [])
+
+    def seeds(self, variant: str = "only") -> list[int]:
+        """Return the seeds of a variant, in the order of `values`."""
+        return [unit["seed"] for unit in self.record["units"] if unit["variant"] == variant]
 
     def values(self, metric: str, variant: str = "only") -> list[Any]:
         """Return a metric of a variant, one value for each seed."""
@@ -63,40 +75,98 @@ def load(name: str, profile: str | None = None, out: str | Path | None = None) -
 
 def why_stale(experiment: Experiment, config: Config, provenance: dict[str, Any]) -> str:
     """Say why a result is stale; nothing where it is up to date."""
-    if provenance["source_hash"] != source_hash(experiment):
+    present = stamp(experiment, config)
+    if provenance["source_hash"] != present["source_hash"]:
         return "the source has changed since"
-    if provenance["config_hash"] != sources.config_hash(config):
+    if provenance["config_hash"] != present["config_hash"]:
         return "the configuration has changed since"
     return ""
 
 
-def source_hash(experiment: Experiment) -> str:
-    """Hash of the present sources on which an experiment depends."""
+def stamp(experiment: Experiment, config: Config) -> dict[str, str]:
+    """Return the hashes of the sources on which an experiment depends, and of its configuration."""
     compute = inspect.unwrap(experiment.compute)
-    return sources.source_hash(Path(inspect.getfile(compute)), compute.__name__)
+    path = Path(inspect.getfile(compute))
+    return {
+        "source_hash": sources.source_hash(path, compute.__name__),
+        "config_hash": sources.config_hash(config),
+    }
 
 
-def finish(
-    experiment: Experiment,
-    profile: str,
-    config: Config,
-    work: list[tuple[str, int]],
-    folder: Path,
-    target: Path,
+def write(
+    experiment: Experiment, profile: str, config: Config, ledger: Ledger, target: Path
 ) -> Result:
-    """Write sheets and tensors, and metrics.json last: it makes the result count."""
-    stored = [store.read_unit(folder / f"{unit_name(*unit)}.safetensors") for unit in work]
-    files = {}
-    for (variant, seed), unit in zip(work, stored, strict=True):
-        name = unit_name(variant, seed)
-        files |= {f"{name}-{key}.png": _files.sheet(images) for key, images in unit.sheets.items()}
+    """Write the finished units as the result, and which units are missing.
+
+    Sheets and tensors come first and metrics.json last: it makes the result count. One process
+    writes at a time, and the next one only what differs.
+    """
+    missing = ledger.missing()
+    units = {unit: ledger.path(unit) for unit in ledger.work if unit not in missing}
+    with FileLock(ledger.folder / "result.lock"):
+        _refuse_to_lose(target, ledger, units)
+        stored = [store.read_unit(path) for path in units.values()]
+        result = _result(experiment, profile, config, stored) | {
+            "missing": [unit_name(*unit) for unit in missing]
+        }
+        if not _written(target, result, units.values()):
+            _write(target, result, stored)
+    record = store.read_json(target / "metrics.json")
+    return Result(target, record, why_stale(experiment, config, record["provenance"]))
+
+
+def _refuse_to_lose(target: Path, ledger: Ledger, units: Iterable[Work]) -> None:
+    """Raise where a result of the same code and configuration holds units that are not here."""
+    there = earlier(target)
+    if any(there.get("provenance", {}).get(key) != value for key, value in ledger.stamp.items()):
+        return
+    lost = {(unit["variant"], unit["seed"]) for unit in there["units"]} - set(units)
+    if lost:
+        names = ", ".join(unit_name(*unit) for unit in sorted(lost))
+        raise ValueError(
+            f"the result in {target} holds {names}, which are not among the finished units in "
+            f"{ledger.folder}: compute them, choose another folder with --out, or remove that "
+            "result"
+        )
+
+
+def _written(target: Path, result: dict[str, Any], units: Iterable[Path]) -> bool:
+    """Whether another process has written this result since the units were finished."""
+    path = target / "metrics.json"
+    there = earlier(target)
+    aside = {key: there.get("provenance", {}).get(key) for key in ("date", "package", "python")}
+    result = result | {"provenance": result["provenance"] | aside}
+    return (
+        there == store.plain(result)
+        and all(path.stat().st_mtime_ns > unit.stat().st_mtime_ns for unit in units)
+        and all((target / name).is_file() for name in result["files"])
+    )
+
+
+def _write(target: Path, result: dict[str, Any], stored: list[store.Stored]) -> None:
+    for unit in stored:
+        name = unit_name(unit.record["variant"], unit.record["seed"])
+        for key, images in unit.sheets.items():
+            _files.write(target / f"{name}-{key}.png", _files.sheet(images))
         if unit.tensors:
-            files[f"{name}.safetensors"] = _files.pack(unit.tensors)
-    for name, content in files.items():
-        _files.write(target / name, content)
+            _files.write(target / f"{name}.safetensors", _files.pack(unit.tensors))
+    for name in set(earlier(target).get("files", [])) - set(result["files"]):
+        (target / Path(name).name).unlink(missing_ok=True)  # written earlier, and not by this run
+    store.write_json(target / "metrics.json", result)
+
+
+def _result(
+    experiment: Experiment, profile: str, config: Config, stored: list[store.Stored]
+) -> dict[str, Any]:
+    """Return what metrics.json holds."""
+    files = []
+    for unit in stored:
+        name = unit_name(unit.record["variant"], unit.record["seed"])
+        files += [f"{name}-{key}.png" for key in unit.sheets]
+        files += [f"{name}.safetensors"] if unit.tensors else []
     records = [unit.record for unit in stored]
     kept = ("variant", "seed", "metrics", "wall_s")
-    result = {
+    return {
         "experiment": experiment.name,
         "provenance": _provenance(profile, config, records),
         "config": asdict(config),
@@ -104,10 +174,6 @@ def finish(
         "units": [{key: record[key] for key in kept} for record in records],
         "files": sorted(files),
     }
-    for name in set(earlier(target).get("files", [])) - set(files):
-        (target / Path(name).name).unlink(missing_ok=True)  # written earlier, and not by this run
-    store.write_json(target / "metrics.json", result)
-    return Result(target, store.read_json(target / "metrics.json"), "")
 
 
 def earlier(target: Path) -> dict[str, Any]:
@@ -123,6 +189,7 @@ def _provenance(profile: str, config: Config, records: list[dict[str, Any]]) -> 
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "device": sorted({record["device"] for record in records}),
         "profile": profile,
+        "units": len(records),
         "seeds": len({record["seed"] for record in records}),
         "wall_s": round(sum(record["wall_s"] for record in records), 1),  # of all units together
         "package": __version__,

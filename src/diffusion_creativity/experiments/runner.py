@@ -1,7 +1,5 @@
-"""Run an experiment unit by unit, so that it can be stopped and resumed."""
+"""Run an experiment unit by unit, so that it can be stopped, resumed and shared."""
 
-import platform
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -11,8 +9,11 @@ import torch
 from tqdm import tqdm
 
 from .. import _files, _validate
-from . import results, sources, store
-from .registry import Config, Experiment, Outcome, Unit, get, unit_name
+from . import launch, results, store
+from .ledger import Ledger, Work
+from .registry import Experiment, get, unit_name
+from .sharing import share
+from .workers import work_together
 
 BAR = "{desc} {percentage:3.0f}% |{bar:24}| {elapsed} gone, {remaining} left{postfix}"
 
@@ -23,11 +24,18 @@ def run(
     *,
     seeds: int | None = None,
     resume: bool = False,
+    workers: int = 1,
     out: str | Path | None = None,
     device: str | torch.device | None = None,
+    rank: int = 0,
     say: Callable[[str], None] = print,
 ) -> results.Result:
     """Run an experiment and write ``results/NAME``.
+
+    Processes that run the same experiment in the same folder, on one machine or several, share its
+    units: each is computed by one of them. A process that is killed loses its last steps only: the
+    others, or the next run, go on from the unit's checkpoints. When a unit fails the others are
+    computed all the same, and the error is raised at the end.
 
     Parameters
     ----------
@@ -38,11 +46,16 @@ def run(
         How many seeds, 0 … seeds - 1; by default what the configuration says.
     resume
         Skip the units that were finished earlier with the same configuration and sources. Without
-        it all are computed again, each replaced when its successor is finished.
+        it all are computed again, each replaced when its successor is finished. Needed to join a
+        run that another process has begun.
+    workers
+        How many processes to start; they share the units, the cores and the GPUs of this machine.
     out
         The folder in place of ``results``.
     device
         By default a GPU where there is one.
+    rank
+        Number of this process among those that a launcher started; the first one clears up.
     say
         Takes the lines that tell the reader what happens.
     """
@@ -50,29 +63,73 @@ def run(
     profile = experiment.full if profile is None else profile
     config = experiment.config(profile)
     count = _validate.integer("seeds", config.seeds if seeds is None else seeds, minimum=1)
-    root = store.results_root(out)
-    target = store.result_folder(root, experiment, profile)
-    units = store.unit_folder(root, experiment, profile)
-    store.prepare(target, units)
+    workers = _validate.integer("workers", workers, minimum=1)
+    target, folder = _folders(experiment, profile, out)
+    store.prepare(target, folder)
     _refuse_to_shrink(target, count)
-    _files.write(root / store.UNITS / ".gitignore", b"*\n")
-    stamp = {
-        "config_hash": sources.config_hash(config),
-        "source_hash": results.source_hash(experiment),
-    }
+    _files.write(folder.parents[1] / ".gitignore", b"*\n")
     work = [(variant, seed) for variant in config.variants for seed in range(count)]
-    done = {unit for unit in work if _usable(units, unit, stamp, say if resume else None)}
-    if resume:
-        say(f"{name}: {len(done)} of {len(work)} units were finished earlier")
-    elif done:
-        say(f"{name}: computes {len(done)} finished units again; --resume would have kept them")
-        done = set()
-    _clear_scratch(units, _tag(stamp) if resume else None)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    left = [unit for unit in work if unit not in done]
-    _compute(experiment, config, left, len(done), units, stamp, torch.device(device))
-    return results.finish(experiment, profile, config, work, units, target)
+    ledger = Ledger(folder, work, results.stamp(experiment, config), time.time())
+    if rank == 0:
+        _begin(ledger, name, resume, say)
+    devices = [launch.default_device(i) if device is None else torch.device(device)
+               for i in range(workers)]  # fmt: skip
+    error = None
+    with _Bar(ledger, name, say, shown=rank == 0) as bar:
+        if workers == 1:
+            error = share(experiment, config, ledger, devices[0], bar)
+        else:
+            work_together(experiment, profile, ledger, devices, bar)
+    if missing := ledger.missing():
+        raise RuntimeError(_why_missing(ledger, missing)) from error
+    return results.write(experiment, profile, config, ledger, target)
+
+
+def collect(
+    name: str,
+    profile: str | None = None,
+    *,
+    seeds: int | None = None,
+    out: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> results.Result:
+    """Write ``results/NAME`` from the units that are finished, and compute nothing.
+
+    Only units of the present sources and configuration count. The result says which are missing.
+    It replaces the one that is there, except where that would lose units of the same sources.
+
+    Parameters
+    ----------
+    seeds
+        How many seeds there are to be; by default what the configuration says, or as many as a
+        finished unit shows.
+    name, profile, out, say
+        As for `run`.
+    """
+    experiment = get(name)
+    profile = experiment.full if profile is None else profile
+    config = experiment.config(profile)
+    target, folder = _folders(experiment, profile, out)
+    kept = [path.stem.rpartition("-") for path in folder.glob("*.safetensors")]
+    found = sorted((v, int(seed)) for v, _, seed in kept if v in config.variants)
+    ledger = Ledger(folder, found, results.stamp(experiment, config))
+    _say_why_not(ledger, "does not count", say)
+    finished = [seed for _, seed in set(found) - set(ledger.missing())]
+    if not finished:
+        raise ValueError(f"{folder} holds no finished unit of the present sources of {name}")
+    if seeds is None:
+        seeds = max(config.seeds, 1 + max(finished))
+    count = _validate.integer("seeds", seeds, minimum=1)
+    ledger.work = [(variant, seed) for variant in config.variants for seed in range(count)]
+    store.prepare(target)
+    return results.write(experiment, profile, config, ledger, target)
+
+
+def _folders(experiment: Experiment, profile: str, out: str | Path | None) -> tuple[Path, Path]:
+    """Where the result goes, and where the finished units lie."""
+    root = store.results_root(out)
+    result = store.result_folder(root, experiment, profile)
+    return result, store.unit_folder(root, experiment, profile)
 
 
 def _refuse_to_shrink(target: Path, count: int) -> None:
@@ -84,82 +141,73 @@ def _refuse_to_shrink(target: Path, count: int) -> None:
         )
 
 
-def _usable(
-    folder: Path, unit: tuple[str, int], stamp: dict[str, str], say: Callable[[str], None] | None
-) -> bool:
-    """Whether a unit is there, whole and from the same configuration and sources."""
-    path = folder / f"{unit_name(*unit)}.safetensors"
-    if not path.is_file():
-        return False
-    stored = store.read_unit(path)
-    if stored is None:
-        reason = "its file is damaged"
-    elif stored.record["source_hash"] != stamp["source_hash"]:
-        reason = "the source has changed since"
-    elif stored.record["config_hash"] != stamp["config_hash"]:
-        reason = "the configuration has changed since"
-    else:
-        return True
-    if say:
-        say(f"unit {unit_name(*unit)} is computed again: {reason}")
-    return False
+def _begin(ledger: Ledger, name: str, resume: bool, say: Callable[[str], None]) -> None:
+    """Decide which finished units count, and clear up what earlier runs left."""
+    done = [unit for unit in ledger.work if ledger.finished(unit)]
+    if resume:
+        _say_why_not(ledger, "is computed again", say)
+        say(f"{name}: {len(done)} of {len(ledger.work)} units were finished earlier")
+    elif done:
+        say(f"{name}: computes {len(done)} finished units again; --resume would have kept them")
+        ledger.replaced = {unit: ledger.signature(unit) for unit in done}
+    ledger.clear(resume=resume)
 
 
-def _tag(stamp: dict[str, str]) -> str:
-    """What tells the scratch folders of one code and configuration from those of others."""
-    return f"{stamp['source_hash'][:8]}{stamp['config_hash'][:8]}"
+def _say_why_not(ledger: Ledger, consequence: str, say: Callable[[str], None]) -> None:
+    for unit in ledger.work:
+        if reason := ledger.verdict(unit):
+            say(f"unit {unit_name(*unit)} {consequence}: {reason}")
 
 
-def _clear_scratch(folder: Path, tag: str | None) -> None:
-    """Remove what unfinished units left, except with `tag`: they go on from there."""
-    for scratch in folder.iterdir():
-        if scratch.is_dir() and (tag is None or not scratch.name.endswith(tag)):
-            shutil.rmtree(scratch)
+def _why_missing(ledger: Ledger, missing: list[Work]) -> str:
+    failed = [unit_name(*unit) for unit in missing if ledger.failure(unit)]
+    if not failed:
+        return f"all processes ended before {len(missing)} units; the others are kept"
+    return f"unit {', '.join(failed)} failed; the others are kept"
 
 
-def _compute(
-    experiment: Experiment,
-    config: Config,
-    left: list[tuple[str, int]],
-    before: int,
-    folder: Path,
-    stamp: dict[str, str],
-    device: torch.device,
-) -> None:
-    """Compute and store the units that are left, with a bar for all of them together."""
-    patience = 0.2 if sys.stderr.isatty() else 30.0  # seconds between two looks of the bar
-    options = {"ascii": True, "bar_format": BAR, "smoothing": 0, "mininterval": patience}
-    with tqdm(total=before + len(left), initial=before, desc=experiment.name, **options) as bar:
-        for done, (variant, seed) in enumerate(left, start=before):
+class _Bar:
+    """A bar for all units together, whoever computes them."""
 
-            def progress(fraction: float, done: int = done) -> None:
-                bar.update(done + min(max(fraction, 0.0), 1.0) - bar.n)
+    def __init__(
+        self, ledger: Ledger, name: str, say: Callable[[str], None], *, shown: bool
+    ) -> None:
+        patience = 0.2 if sys.stderr.isatty() else 30.0  # seconds between two looks of the bar
+        self.ledger, self._print = ledger, say
+        self.fractions: dict[Work, float] = {}  # of the units that this run computes
+        self.others = self._finished()
+        self.bar = tqdm(
+            total=len(ledger.work), initial=self.others, desc=name, ascii=True, bar_format=BAR,
+            smoothing=0, mininterval=patience, disable=not shown,
+        )  # fmt: skip
 
-            bar.set_postfix_str(f"{variant}, seed {seed}", refresh=False)
-            scratch = folder / f"{unit_name(variant, seed)}.{_tag(stamp)}"
-            scratch.mkdir(exist_ok=True)
-            unit = Unit(variant, seed, device, scratch, progress)
-            torch.manual_seed(seed)
-            start = time.perf_counter()
-            try:
-                outcome: Outcome = experiment.compute(config, unit)
-            except Exception as error:  # whatever it is: not the reader's, so its traceback matters
-                raise RuntimeError(f"unit {unit.name} failed; those before it are kept") from error
-            record = {
-                "variant": variant,
-                "seed": seed,
-                "metrics": outcome.metrics,
-                "wall_s": round(time.perf_counter() - start, 2),
-                "device": _device_name(device),
-                "torch": torch.__version__,
-            }
-            store.write_unit(folder / f"{unit.name}.safetensors", outcome, record | stamp)
-            shutil.rmtree(scratch)
-            progress(1.0)
+    def __enter__(self) -> "_Bar":
+        return self
 
+    def __exit__(self, error: type[BaseException] | None, *_) -> None:
+        if error is None:
+            self.others = self._finished()
+            self._show()
+        self.bar.close()
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    capability = torch.backends.cpu.get_cpu_capability()
-    return f"CPU {platform.machine()} {capability}, {torch.get_num_threads()} threads"
+    def _finished(self) -> int:
+        """How many units other processes have finished."""
+        return sum(map(self.ledger.finished, set(self.ledger.work) - set(self.fractions)))
+
+    def progress(self, unit: Work, fraction: float) -> None:
+        """Take the fraction done of a unit."""
+        if unit not in self.fractions:
+            self.fractions[unit] = 0.0
+            self.others = self._finished()
+        self.fractions[unit] = min(max(fraction, 0.0), 1.0)
+        self._show()
+
+    def _show(self) -> None:
+        running = [f"{v}, seed {seed}" for (v, seed), f in self.fractions.items() if f < 1]
+        self.bar.set_postfix_str("; ".join(running), refresh=False)
+        self.bar.update(self.others + sum(self.fractions.values()) - self.bar.n)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        with tqdm.external_write_mode():
+            self._print(line)

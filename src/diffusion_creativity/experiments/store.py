@@ -1,6 +1,7 @@
 """Files of results: where they go, written whole or not at all, and read with suspicion."""
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,9 +50,19 @@ def unit_folder(root: Path, experiment: Experiment, profile: str) -> Path:
 
 
 def prepare(*folders: Path) -> None:
-    """Make the folders and try to write there, before anything is computed."""
+    """Make the folders and try to write there, before anything is computed.
+
+    The file that tries it has no name, so that several processes may do this at once.
+    """
     for folder in folders:
-        _files.prepare(folder, "choose another folder with --out")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise OSError(
+                f"cannot write in {folder} ({error.strerror or error}): "
+                "choose another folder with --out"
+            ) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
