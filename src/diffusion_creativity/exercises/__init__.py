@@ -90,6 +90,12 @@ from .chapter_13 import (
     check_excess,
     check_reach,
 )
+from .chapter_15 import (
+    check_budget,
+    check_floor,
+    check_monotone_windows,
+    check_relative_error,
+)
 from .chapter_16 import (
     check_decision_time,
     check_end_point,
@@ -105,6 +111,7 @@ __all__ = [
     "check_base_rate",
     "check_best_rank",
     "check_biasless_law",
+    "check_budget",
     "check_coded_atoms",
     "check_colour",
     "check_column_twin",
@@ -123,6 +130,7 @@ __all__ = [
     "check_excess",
     "check_extrapolate",
     "check_finite_law",
+    "check_floor",
     "check_fool_frechet",
     "check_fool_third_rule",
     "check_halves_denoiser",
@@ -134,11 +142,13 @@ __all__ = [
     "check_line_denoiser",
     "check_merge_batches",
     "check_mix",
+    "check_monotone_windows",
     "check_noisy_moments",
     "check_normal_equations",
     "check_project",
     "check_rare_share",
     "check_reach",
+    "check_relative_error",
     "check_rescale",
     "check_rescaled_encoder",
     "check_ridge_variance",
