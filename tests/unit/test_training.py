@@ -4,6 +4,8 @@ import functools
 import io
 import json
 import math
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 from scipy import stats
 from torch import nn
+from torch._dynamo.utils import counters
 
 import diffusion_creativity as dc
 from diffusion_creativity.networks import Preconditioned, constrained
@@ -315,6 +318,48 @@ class TestLoop:
         network, x = arguments.pop("network"), arguments.pop("x")
         with pytest.raises(ValueError, match=name):
             train(network, x, **arguments)
+
+
+@pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler for torch.compile"
+)
+class TestCompiled:
+    """A few steps in compiled code: the same up to rounding, and nothing of it in what is kept."""
+
+    @pytest.fixture(autouse=True)
+    def _afresh(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+        torch.compiler.reset()
+        counters.clear()
+        yield
+        torch.compiler.reset()
+
+    def test_a_network(self, tmp_path):
+        folder = tmp_path / "run"
+        eager = small(steps=6, ema=0.5)
+        small(steps=4, ema=0.5, compile=True, folder=folder)
+        assert counters["stats"]["unique_graphs"] == 1  # the objective as a whole, in one piece
+        assert not counters["graph_break"]
+        compiled = small(steps=6, ema=0.5, folder=folder)  # goes on without
+        assert compiled.network.state_dict().keys() == eager.network.state_dict().keys()
+        for found, expected in [(compiled.network, eager.network),
+                                (compiled.average, eager.average)]:  # fmt: skip
+            for a, b in zip(found.parameters(), expected.parameters(), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+        losses = [[entry.loss for entry in t.history] for t in (compiled, eager)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        assert len(set(losses[1])) == 6
+
+    def test_a_stack(self):
+        settings = {"steps": 4, "optimizer": SGD, "log_every": 1}
+        eager, compiled = (
+            train(stack(seeds=2), data(), compile=mode, **settings) for mode in (False, "default")
+        )
+        assert counters["stats"]["unique_graphs"] == 1
+        torch.testing.assert_close(
+            compiled.network.weight, eager.network.weight, rtol=1e-4, atol=1e-5
+        )
+        assert (eager.network.weight - stack(seeds=2).weight).abs().max() > 0.01
 
 
 class TestJournal:
