@@ -137,7 +137,8 @@ def theories(
 
 def held_out_errors(
     denoise: Denoiser, x: Tensor, sigmas: Sequence[float], seed: int = 2**31 - 2
-) -> list[float]:
-    """Mean squared error per pixel of denoised images x (n, C, H, W), with the same noise each."""
+) -> Tensor:
+    """Squared error per pixel (levels, n) of denoised images x (n, C, H, W); always equal noise."""
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)).to(x)
-    return [float((denoise(x + s * noise, s) - x).double().square().mean()) for s in sigmas]
+    errors = [(denoise(x + s * noise, s) - x).double().square().flatten(1).mean(1) for s in sigmas]
+    return torch.stack(errors)

@@ -44,7 +44,7 @@ class TheoryVsNetworkConfig(Config):
     side: int = 16  # of the images: averages of squares of pixels where theirs is larger
     images: int = 2000  # of the training set, the first ones
     anywhere: int = 500  # of these give the windows of ELS, as many from each as it has pixels
-    held_out: int = 16  # images of the test set on which denoisers err
+    held_out: int = 32  # images of the test set on which denoisers err
     depth: int = 3  # of the UNets
     widths: tuple[int, ...] = (16, 32, 64, 32)  # of the UNets
     attention: tuple[int, ...] = (8,)  # sides at which the UNet with attention has it
@@ -59,7 +59,7 @@ class TheoryVsNetworkConfig(Config):
     levels: int = 10  # of the sampler, DDIM, for networks and theories alike
     sigma_min: float = 0.03
     sigma_max: float = 40.0
-    noises: int = 40  # from which samples are compared
+    noises: int = 64  # from which samples are compared
     calibration: int = 3  # other noises, on whose paths windows are chosen
     windows: tuple[int, ...] = (3, 5, 7, 9, 11, 13)
     softmax_batch: int = 100  # of the control that averages softmaxes
@@ -110,17 +110,24 @@ def theory_vs_network(config: TheoryVsNetworkConfig, unit: Unit) -> Outcome:
     made = sampling.ddim(network.denoise, noise, sigmas)
     drawn = _drawn(found, noise, sigmas, unit)
     compared = {theory: agreement(predicted, made) for theory, predicted in drawn.items()}
+    levels = [s for s in path.sigmas if s <= config.denoise_below]
+    denoisers = {"network": network.denoise, **{k: one.denoise for k, one in found.items()}}
+    errors = {k: held_out_errors(d, held_out, levels) for k, d in denoisers.items()}
     metrics = {
         **about(network, x),
-        **_denoising(network, found, x, held_out, path, config),
+        **_on_paths(found, path),
+        "levels": levels,
+        "held_out_error": {k: each.mean(1) for k, each in errors.items()},
+        "seen_error": held_out_errors(network.denoise, x[: len(held_out)], levels).mean(1),
         "copied": {
             k: copied_fraction(s, x, ratio=1 / 3) for k, s in {"network": made, **drawn}.items()
         },
         "agreement": {k: _summary(*three) for k, three in compared.items()},
-        **{f"r_{k}": float(r.median()) for k, (r, _, _) in compared.items()},
-        **{f"r2_{k}": float(r2.median()) for k, (_, r2, _) in compared.items()},
+        **{f"r_{k}": float(r.quantile(0.5)) for k, (r, _, _) in compared.items()},
+        **{f"r2_{k}": float(r2.quantile(0.5)) for k, (_, r2, _) in compared.items()},
     }
-    return Outcome(metrics, tensors=_kept(made, drawn, compared), sheets=_sheet(made, drawn))
+    kept = _kept(made, drawn, compared) | {"held_out_error": torch.stack([*errors.values()])}
+    return Outcome(metrics, tensors=kept, sheets=_sheet(made, drawn))
 
 
 def _drawn(
@@ -137,22 +144,10 @@ def _drawn(
     return drawn
 
 
-def _denoising(
-    network: Preconditioned,
-    found: Mapping[str, Calibrated],
-    x: Tensor,
-    held_out: Tensor,
-    path: Path,
-    config: TheoryVsNetworkConfig,
-) -> dict:
-    """Errors on held-out images, and distances to the network on its own paths."""
-    levels = [s for s in path.sigmas if s <= config.denoise_below]
-    denoisers = {"network": network.denoise, **{k: one.denoise for k, one in found.items()}}
+def _on_paths(found: Mapping[str, Calibrated], path: Path) -> dict:
+    """What the calibration saw and chose."""
     return {
         "sigmas": path.sigmas,
-        "levels": levels,
-        "held_out_error": {k: held_out_errors(d, held_out, levels) for k, d in denoisers.items()},
-        "seen_error": held_out_errors(network.denoise, x[: len(held_out)], levels),
         "path_error": {k: one.error for k, one in found.items()},
         "setting": {k: one.setting for k, one in found.items() if one.setting},
         "calibration": {k: one.tried for k, one in found.items() if one.setting},
