@@ -15,6 +15,7 @@ from ..training.settings import cosine_decay
 from ..training.trainer import Trainer, train
 
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # where the loss is measured
+ESCAPED = 1e4  # far beyond any noise
 TOGETHER = 500  # images that pass the network at once when it samples
 
 
@@ -50,10 +51,22 @@ def fit(
 def samples(
     network: Preconditioned, shape: tuple[int, ...], n: int, steps: int, seed: int = 0
 ) -> Tensor:
-    """Draw n samples by Heun's method, (n, *shape); the noise depends on `seed` alone."""
+    """Draw n samples by Heun's method, (n, *shape); the noise depends on `seed` alone.
+
+    What leaves ±`ESCAPED` on the way is held there, what is not a number is set to 0: a network
+    that diverges spoils its samples, not the experiment.
+    """
     device = next(network.parameters()).device
     parts = sampling.initial_noise(n, shape, seed=seed, device=device).split(TOGETHER)
-    return torch.cat([sampling.heun(network.denoise, part, karras(steps)) for part in parts])
+
+    def denoise(y: Tensor, sigma: float) -> Tensor:
+        return network.denoise(_held(y), sigma)
+
+    return _held(torch.cat([sampling.heun(denoise, part, karras(steps)) for part in parts]))
+
+
+def _held(y: Tensor) -> Tensor:
+    return y.nan_to_num(0, ESCAPED, -ESCAPED).clamp(-ESCAPED, ESCAPED)
 
 
 def loss_by_level(
