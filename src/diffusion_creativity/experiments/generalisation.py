@@ -37,7 +37,7 @@ KINDS = {
     "width_quarter": Kind((0,), width=0.25),
     "width_half": Kind((0,), width=0.5),
     "width_double": Kind((0,), width=2.0),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class GeneralisationConfig(Config):
     variants: tuple[str, ...] = ()
     size: int = 16  # pixels on each side
     positions: int = 1  # places of the face on each axis: 17,496 valid faces in all
-    most: int = 4096  # faces in each of the disjoint halves, from whose heads all sets are taken
+    most: int = 4096  # faces in each of the disjoint halves; a set of N is the first N of one
     held_out: int = 256  # valid faces in neither half
     design: UNetConfig = field(
         default_factory=lambda: UNetConfig(side=16, depth=2, widths=(12, 24, 48))
@@ -68,8 +68,8 @@ class GeneralisationConfig(Config):
         "book": GeneralisationConfig(
             variants=(
                 "pair-64", "pair-4096", "shuffled-4096", "shuffled-64", "pair-256", "pair-16",
-                "pair-1024", "width_half-64", "width_quarter-64", "single-32", "single-128", "width_double-64",
-                "reseeded-4096",
+                "pair-1024", "width_half-64", "width_quarter-64", "single-32", "single-128",
+                "width_double-64", "reseeded-4096",
             ),
         ),
         "gpu": GeneralisationConfig(
