@@ -15,10 +15,10 @@ from torch import nn
 
 from diffusion_creativity import __main__ as command_line
 from diffusion_creativity import training
-from diffusion_creativity.experiments.registry import Config, Outcome, experiment
+from diffusion_creativity.experiments.registry import Config, Outcome, Unit, experiment
 from diffusion_creativity.networks import Preconditioned
 
-STEPS, SAVE_EVERY = 20, 4
+STEPS, SAVE_EVERY = 12, 4
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,15 @@ def note(name: str, line: str) -> None:
         file.write(f"{line}\n")
 
 
-def stand_still(unit: str) -> None:
+def stand_still(unit: Unit, fraction: float) -> None:
     """Wait to be killed, where a test wants it; the next process gets through."""
     try:
-        (Path(os.environ["NOTES"]) / f"stop {unit}").unlink()
+        (Path(os.environ["NOTES"]) / f"stop {unit.name}").unlink()
     except FileNotFoundError:
         return
     note("still", str(os.getpid()))
-    time.sleep(120)
+    unit.progress(fraction)
+    time.sleep(60)
     sys.exit("nobody killed this process")
 
 
@@ -78,7 +79,7 @@ def learn(config, unit):
         seen.append(fraction)
         unit.progress(fraction)
         if len(seen) == STEPS // 2 + 1:
-            stand_still(unit.name)
+            stand_still(unit, fraction)
 
     trainer = training.train(
         network, x, steps=STEPS, batch=8, seed=unit.seed, bar=False, ema=0.9, progress=progress,

@@ -95,7 +95,7 @@ def lasting(record):
 
 def test_stopped_and_resumed_it_is_as_if_it_had_never_stopped(walk, tmp_path, capsys):
     whole = experiments.run("walk", out=tmp_path / "whole")
-    assert walk.calls == ["short-0", "short-1", "short-2", "long-0", "long-1", "long-2"]
+    assert walk.calls == ["short-0", "long-0", "short-1", "long-1", "short-2", "long-2"]
     walk.calls.clear()
     walk.stop_at = 4
     arguments = ["run", "walk", "--out", str(tmp_path / "parts")]
@@ -105,7 +105,7 @@ def test_stopped_and_resumed_it_is_as_if_it_had_never_stopped(walk, tmp_path, ca
     walk.calls.clear()
     walk.stop_at = None
     assert command_line.main([*arguments, "--resume"]) == 0
-    assert walk.calls == ["long-0", "long-1", "long-2"]
+    assert walk.calls == ["long-1", "short-2", "long-2"]
     assert "3 of 6 units were finished earlier" in capsys.readouterr().out
     parts = experiments.load("walk", out=tmp_path / "parts")
     assert lasting(parts.record) == lasting(whole.record)
@@ -499,3 +499,85 @@ def test_committed_results_can_be_read():
             assert all((root / name / file).is_file() for file in sheets)
             assert str(experiments.table(result))
             assert experiments.text(result)
+
+
+def stopped_at(walk, call, out):
+    """Let a run stop in that unit."""
+    walk.calls.clear()
+    walk.stop_at = call
+    with pytest.raises(KeyboardInterrupt):
+        experiments.run("walk", out=out, resume=True, say=lambda _: None)
+    walk.calls.clear()
+    walk.stop_at = None
+
+
+def test_collect_publishes_what_is_finished_and_computes_nothing(walk, tmp_path, capsys):
+    out = ["--out", str(tmp_path)]
+    assert command_line.main(["collect", "walk", *out]) == 2
+    assert "holds no finished unit of the present sources" in capsys.readouterr().err
+    stopped_at(walk, 5, tmp_path)
+    assert command_line.main(["collect", "walk", *out]) == 0
+    assert walk.calls == []
+    absent = "2 of 6 units missing"
+    assert f"INCOMPLETE: {absent}: short-2, long-2" in capsys.readouterr().out
+    result = experiments.load("walk", out=tmp_path)
+    assert result.missing == ["short-2", "long-2"]
+    assert not result.stale
+    assert result.record["provenance"]["units"] == 4
+    assert (result.seeds("short"), result.seeds("long")) == ([0, 1], [0, 1])
+    assert {n: v["end"]["n"] for n, v in result.record["summary"].items()} == {
+        "short": 2,
+        "long": 2,
+    }
+    assert not [name for name in result.record["files"] if "long-2" in name]
+    command_line.main(["list", *out])
+    assert f"{absent}, up to date, 4 finished units kept" in capsys.readouterr().out
+    assert command_line.main(["run", "walk", "--resume", *out]) == 0
+    assert experiments.load("walk", out=tmp_path).missing == []
+    assert "INCOMPLETE" not in capsys.readouterr().out
+
+
+def test_collect_leaves_out_what_other_sources_computed(walk, tmp_path):
+    complete = experiments.run("walk", out=tmp_path, seeds=3)
+    edit(walk, "STEP = 1.0", "STEP = 2.0")
+    lines = []
+    with pytest.raises(ValueError, match="holds no finished unit of the present sources"):
+        experiments.collect("walk", out=tmp_path, say=lines.append)
+    assert "unit long-2 does not count: the source has changed since" in lines
+    stopped_at(walk, 3, tmp_path)
+    assert experiments.load("walk", out=tmp_path).record == complete.record  # nobody asked yet
+    partial = experiments.collect("walk", out=tmp_path, say=lines.append)
+    assert [(u["variant"], u["seed"]) for u in partial.record["units"]] == [
+        ("short", 0),
+        ("long", 0),
+    ]
+    assert partial.missing == ["short-1", "long-1", "short-2", "long-2"]
+    assert sorted(p.name for p in partial.folder.glob("*.safetensors")) == [
+        "long-0.safetensors", "short-0.safetensors"]  # fmt: skip
+
+
+def test_collect_refuses_to_lose_units_of_the_same_sources(walk, tmp_path):
+    experiments.run("walk", out=tmp_path)
+    before = (tmp_path / "walk" / "metrics.json").read_bytes()
+    (tmp_path / ".units" / "walk" / "book" / "short-1.safetensors").unlink()
+    with pytest.raises(ValueError, match="holds short-1, which are not among the finished units"):
+        experiments.collect("walk", out=tmp_path)
+    assert (tmp_path / "walk" / "metrics.json").read_bytes() == before
+
+
+def test_collect_counts_the_seeds_that_it_finds_or_is_given(walk, tmp_path):
+    experiments.run("walk", out=tmp_path / "more", seeds=4)
+    (tmp_path / "more" / "walk" / "metrics.json").unlink()
+    more = experiments.collect("walk", out=tmp_path / "more")
+    assert (more.missing, more.record["provenance"]["seeds"]) == ([], 4)
+    more = experiments.collect("walk", out=tmp_path / "more", seeds=5)
+    assert more.missing == ["short-4", "long-4"]
+
+
+def test_results_without_a_word_on_missing_units_are_complete(walk, tmp_path):
+    result = experiments.run("walk", out=tmp_path)
+    record = {key: value for key, value in result.record.items() if key != "missing"}
+    del record["provenance"]["units"]
+    store.write_json(result.folder / "metrics.json", record)
+    assert experiments.load("walk", out=tmp_path).missing == []
+    assert "INCOMPLETE" not in experiments.text(experiments.load("walk", out=tmp_path))

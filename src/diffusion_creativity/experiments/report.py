@@ -35,13 +35,13 @@ def _status(experiment: Experiment, profile: str, out: str | Path | None) -> str
         return f"damaged result{units}"
     state = f"stale: {result.reason}" if result.stale else "up to date"
     date = result.record["provenance"]["date"]
-    return f"result of {date}, {_absent(result)}{state}{units}"
+    absent = f"{_absent(result)}, " if result.missing else ""
+    return f"result of {date}, {absent}{state}{units}"
 
 
 def _absent(result: Result) -> str:
-    """How many units are missing, nothing where none is."""
     count = len(result.missing)
-    return f"{count} of {count + len(result.record['units'])} units missing, " if count else ""
+    return f"{count} of {count + len(result.record['units'])} units missing"
 
 
 def table(result: Result) -> Table:
@@ -58,7 +58,7 @@ def text(result: Result) -> str:
     if result.stale:
         head += f"\nSTALE: {result.reason}"
     if result.missing:
-        head += f"\nINCOMPLETE: {_absent(result)}namely {', '.join(result.missing)}"
+        head += f"\nINCOMPLETE: {_absent(result)}: {', '.join(result.missing)}"
     known = [f"{key}: {_words(value)}" for key, value in result.record["provenance"].items()]
     return "\n".join([head, "", str(table(result)), "", *known])
 

@@ -104,7 +104,7 @@ def write(
     missing = ledger.missing()
     units = {unit: ledger.path(unit) for unit in ledger.work if unit not in missing}
     with FileLock(ledger.folder / "result.lock"):
-        _refuse_to_lose(target, ledger, units)
+        _refuse_to_lose(target, config, ledger, units)
         stored = [store.read_unit(path) for path in units.values()]
         result = _result(experiment, profile, config, stored) | {
             "missing": [unit_name(*unit) for unit in missing]
@@ -115,12 +115,13 @@ def write(
     return Result(target, record, why_stale(experiment, config, record["provenance"]))
 
 
-def _refuse_to_lose(target: Path, ledger: Ledger, units: Iterable[Work]) -> None:
+def _refuse_to_lose(target: Path, config: Config, ledger: Ledger, units: Iterable[Work]) -> None:
     """Raise where a result of the same code and configuration holds units that are not here."""
     there = earlier(target)
     if any(there.get("provenance", {}).get(key) != value for key, value in ledger.stamp.items()):
         return
-    lost = {(unit["variant"], unit["seed"]) for unit in there["units"]} - set(units)
+    held = {(unit["variant"], unit["seed"]) for unit in there["units"]}
+    lost = {unit for unit in held - set(units) if unit[0] in config.variants}
     if lost:
         names = ", ".join(unit_name(*unit) for unit in sorted(lost))
         raise ValueError(

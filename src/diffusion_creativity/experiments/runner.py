@@ -68,7 +68,7 @@ def run(
     store.prepare(target, folder)
     _refuse_to_shrink(target, count)
     _files.write(folder.parents[1] / ".gitignore", b"*\n")
-    work = [(variant, seed) for variant in config.variants for seed in range(count)]
+    work = [(variant, seed) for seed in range(count) for variant in config.variants]
     ledger = Ledger(folder, work, results.stamp(experiment, config), time.time())
     if rank == 0:
         _begin(ledger, name, resume, say)
@@ -120,7 +120,7 @@ def collect(
     if seeds is None:
         seeds = max(config.seeds, 1 + max(finished))
     count = _validate.integer("seeds", seeds, minimum=1)
-    ledger.work = [(variant, seed) for variant in config.variants for seed in range(count)]
+    ledger.work = [(variant, seed) for seed in range(count) for variant in config.variants]
     store.prepare(target)
     return results.write(experiment, profile, config, ledger, target)
 
@@ -133,7 +133,7 @@ def _folders(experiment: Experiment, profile: str, out: str | Path | None) -> tu
 
 
 def _refuse_to_shrink(target: Path, count: int) -> None:
-    there = results.earlier(target).get("provenance", {}).get("seeds", 0)
+    there = 1 + max((unit["seed"] for unit in results.earlier(target).get("units", [])), default=-1)
     if there > count:
         raise ValueError(
             f"seeds must be at least {there}, as in the result in {target}, got {count}: "

@@ -26,14 +26,14 @@ class Listener(Protocol):
 
 
 def share(
-    experiment: Experiment, config: Config, ledger: Ledger, device: torch.device, hears: Listener
+    experiment: Experiment, config: Config, ledger: Ledger, device: torch.device, listener: Listener
 ) -> Exception | None:
     """Compute units until all are finished or have failed; return the first error, if any.
 
     A unit that another process holds is left to it. At the end it is waited for: where that
     process dies, it goes on here, from the checkpoints in its scratch folder.
     """
-    if device.type == "cuda":
+    if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     first, awaited = None, []
     while left := [unit for unit in ledger.work if ledger.left(unit)]:
@@ -42,12 +42,12 @@ def share(
             with ledger.claim(unit) as mine:
                 if mine and ledger.left(unit):  # another may have finished it by now
                     idle = False
-                    error = _attempt(experiment, config, ledger, unit, device, hears)
+                    error = _attempt(experiment, config, ledger, unit, device, listener)
                     first = first or error
         if idle:
             if left != awaited:
                 names = ", ".join(unit_name(*unit) for unit in left)
-                hears.say(f"{experiment.name}: waits for other processes with {names}")
+                listener.say(f"{experiment.name}: waits for other processes with {names}")
                 awaited = left
             time.sleep(POLL)
     return first
@@ -59,13 +59,13 @@ def _attempt(
     ledger: Ledger,
     work: Work,
     device: torch.device,
-    hears: Listener,
+    listener: Listener,
 ) -> Exception | None:
     """Compute and store a unit that this process holds; return the error where it fails."""
     scratch = ledger.scratch(work)
     scratch.mkdir(exist_ok=True)
-    unit = Unit(*work, device, scratch, lambda fraction: hears.progress(work, fraction))
-    hears.progress(work, 0.0)
+    unit = Unit(*work, device, scratch, lambda fraction: listener.progress(work, fraction))
+    listener.progress(work, 0.0)
     torch.manual_seed(unit.seed)
     start = time.perf_counter()
     try:
@@ -73,7 +73,7 @@ def _attempt(
     except Exception as error:  # whatever it is: not the reader's, so its traceback matters
         trace = traceback.format_exc()
         ledger.fail(work, trace)
-        hears.say(f"unit {unit.name} failed; the others go on\n{trace}")
+        listener.say(f"unit {unit.name} failed; the others go on\n{trace}")
         return error
     record = {
         "variant": unit.variant,
@@ -86,7 +86,7 @@ def _attempt(
     }
     store.write_unit(ledger.path(work), outcome, record | ledger.stamp)
     shutil.rmtree(scratch)
-    hears.progress(work, 1.0)
+    listener.progress(work, 1.0)
     return None
 
 

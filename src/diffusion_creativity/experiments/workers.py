@@ -34,7 +34,7 @@ def work_together(
     profile: str,
     ledger: Ledger,
     devices: list[torch.device],
-    hears: Listener,
+    listener: Listener,
 ) -> None:
     """Start a worker for each of `devices`, and tell what they do until the last one ends.
 
@@ -51,7 +51,7 @@ def work_together(
             running[here] = context.Process(target=_work, args=(there, task))
             running[here].start()
             there.close()  # so that the end of the worker ends what is read here
-        _listen(running, hears)
+        _listen(running, listener)
     finally:
         for process in running.values():
             process.terminate()
@@ -65,7 +65,7 @@ def _threads(workers: int) -> int:
     return threads if "OMP_NUM_THREADS" in os.environ else max(threads // workers, 1)
 
 
-def _listen(running: dict[Connection, multiprocessing.Process], hears: Listener) -> None:
+def _listen(running: dict[Connection, multiprocessing.Process], listener: Listener) -> None:
     said = set()  # all workers wait for the same units: once is enough
     while running:
         for connection in wait(list(running)):
@@ -75,13 +75,13 @@ def _listen(running: dict[Connection, multiprocessing.Process], hears: Listener)
                 process = running.pop(connection)
                 process.join()
                 if process.exitcode:
-                    hears.say(f"a worker ended with status {process.exitcode}")
+                    listener.say(f"a worker ended with status {process.exitcode}")
                 continue
             if kind == "progress":
-                hears.progress(*content)
+                listener.progress(*content)
             elif content[0] not in said:
                 said.add(content[0])
-                hears.say(content[0])
+                listener.say(content[0])
 
 
 class _Speaker:
