@@ -103,6 +103,13 @@ from .chapter_16 import (
     check_line_denoiser,
     check_share_of_copies,
 )
+from .generalising import (
+    check_exponent,
+    check_linear_gap,
+    check_onset,
+    check_remembered,
+    check_unshuffle,
+)
 
 __all__ = [
     "check_affine_up_to",
@@ -128,6 +135,7 @@ __all__ = [
     "check_equal_losses",
     "check_equal_sums",
     "check_excess",
+    "check_exponent",
     "check_extrapolate",
     "check_finite_law",
     "check_floor",
@@ -140,15 +148,18 @@ __all__ = [
     "check_is_mosaic",
     "check_least_cost",
     "check_line_denoiser",
+    "check_linear_gap",
     "check_merge_batches",
     "check_mix",
     "check_monotone_windows",
     "check_noisy_moments",
     "check_normal_equations",
+    "check_onset",
     "check_project",
     "check_rare_share",
     "check_reach",
     "check_relative_error",
+    "check_remembered",
     "check_rescale",
     "check_rescaled_encoder",
     "check_ridge_variance",
@@ -169,6 +180,7 @@ __all__ = [
     "check_twin",
     "check_two_points",
     "check_unseen_change",
+    "check_unshuffle",
     "check_v_prediction",
     "check_vp_model",
     "check_weighted_denoiser",
