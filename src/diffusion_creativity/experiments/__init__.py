@@ -6,6 +6,7 @@ An experiment is a function registered by `experiment`; add its module to the im
 """
 
 from . import (
+    alignment,
     capacity,
     classifier,
     constrained,
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "Result",
     "Unit",
+    "alignment",
     "capacity",
     "classifier",
     "collect",
