@@ -34,10 +34,11 @@ class UNetStudyConfig(Config):
 
     family: Faces = field(default_factory=lambda: Faces(positions=1))
     baseline: UNetConfig = field(default_factory=UNetConfig)  # for channels and side of the images
-    few: int = 32  # training images that the baseline copies
+    few: int = 16  # training images that the baseline copies
     many: int | None = 2000  # and those from which it generalises; None: all that a set has
     held_out: int = 1000  # images that no network sees
-    steps: int = 3000
+    steps: int = 3000  # with many images
+    sooner: float = 0.5  # length of the training with few, as a share of it
     batch: int = 32
     ema: float = 0.998
     rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3)  # tried by each network
@@ -45,6 +46,10 @@ class UNetStudyConfig(Config):
     save_every: int = 500
     samples: int = 500
     sampler_steps: int = 18  # of Heun's method, two calls each
+
+    def steps_with(self, size: str) -> int:
+        """Steps of the training with "many" or "few" images."""
+        return round(self.steps * (self.sooner if size == "few" else 1))
 
     @property
     def tried(self) -> float:
@@ -77,7 +82,7 @@ GPU = UNetConfig(side=32, depth=3, widths=(32, 96, 96, 64))
         ),
         "gpu": UNetStudyConfig(
             variants=_variants(["faces", "fashion_mnist", "cifar10", "celeba"], GPU), seeds=3,
-            family=Faces(size=32), baseline=GPU, few=100, many=20_000, steps=8000, batch=256,
+            family=Faces(size=32), baseline=GPU, few=64, many=20_000, steps=8000, batch=256,
             ema=0.999, rates=(5e-4, 1e-3, 2e-3, 4e-3), samples=2000,
         ),
     },
@@ -94,10 +99,10 @@ def unet_study(config: UNetStudyConfig, unit: Unit) -> Outcome:
     x, held_out = (part.to(unit.device) for part in _images(data, size, config))
     baseline = replace(config.baseline, channels=x.shape[1], side=x.shape[2])
     network = design(name.replace("_", " "), baseline)
-    trials = _trials(network, x, config, unit)
+    trials = _trials(network, x, round(config.trial * config.steps_with(size)), config, unit)
     rate = min(zip(trials, config.rates, strict=True))[1]
     trainer = fit(
-        network, x, steps=config.steps, batch=config.batch, rate=rate, ema=config.ema,
+        network, x, steps=config.steps_with(size), batch=config.batch, rate=rate, ema=config.ema,
         seed=unit.seed, folder=unit.scratch / "run", save_every=config.save_every,
         progress=lambda done: unit.progress(0.9 * (config.tried + (1 - config.tried) * done)),
     )  # fmt: skip
@@ -110,7 +115,7 @@ def unet_study(config: UNetStudyConfig, unit: Unit) -> Outcome:
         "training_images": len(x),
         "rate": rate,
         "trial_losses": trials,
-        "images_per_s": config.steps * config.batch / trainer.history[-1].seconds,
+        "images_per_s": trainer.step * config.batch / trainer.history[-1].seconds,
         "last_loss": _finite(trainer.history[-1].loss),
         "escaped": float((made.abs() > FAR).flatten(1).any(1).float().mean()),
         **_seen(average, x, held_out),
@@ -120,11 +125,12 @@ def unet_study(config: UNetStudyConfig, unit: Unit) -> Outcome:
     return Outcome(metrics, sheets={"samples": made[:SHOWN]})
 
 
-def _trials(network: UNetConfig, x: Tensor, config: UNetStudyConfig, unit: Unit) -> list[float]:
+def _trials(
+    network: UNetConfig, x: Tensor, steps: int, config: UNetStudyConfig, unit: Unit
+) -> list[float]:
     """Return the mean training loss over all levels after a short run at each rate."""
     record = unit.scratch / "trials.json"
     found: list[float] = store.read_json(record)["losses"] if record.is_file() else []
-    steps = max(1, round(config.trial * config.steps))
     for rate in config.rates[len(found) :]:
         trainer = fit(
             network, x, steps=steps, batch=config.batch, rate=rate, ema=config.ema, seed=unit.seed
