@@ -98,3 +98,17 @@ def sheet(images: Tensor, columns: int | None = None, enlarge: int = 2) -> bytes
     buffer = BytesIO()
     picture.resize(size, Image.Resampling.NEAREST).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def tiles(path: Path, size: int, enlarge: int = 2) -> Tensor:
+    """Return the images of a contact sheet, (cells, C, size, size), uint8; white where none is."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        page = torch.from_numpy(np.array(picture))[::enlarge, ::enlarge]
+    page = page.reshape(*page.shape[:2], -1).permute(2, 0, 1)
+    if any((side + 1) % (size + 1) for side in page.shape[1:]):
+        raise ValueError(f"size must divide the sheet {path}, got {size}")
+    cells = page.unfold(1, size, size + 1).unfold(2, size, size + 1)  # (C, rows, columns, s, s)
+    return cells.permute(1, 2, 0, 3, 4).flatten(0, 1)

@@ -581,3 +581,15 @@ def test_results_without_a_word_on_missing_units_are_complete(walk, tmp_path):
     store.write_json(result.folder / "metrics.json", record)
     assert experiments.load("walk", out=tmp_path).missing == []
     assert "INCOMPLETE" not in experiments.text(experiments.load("walk", out=tmp_path))
+
+
+@pytest.mark.parametrize(("n", "channels"), [(1, 1), (7, 1), (12, 3)])
+def test_images_of_a_sheet_come_back(tmp_path, n, channels):
+    images = torch.randint(256, (n, channels, 5, 5), dtype=torch.uint8)
+    (tmp_path / "only-0-made.png").write_bytes(_files.sheet(images))
+    result = results.Result(tmp_path, {}, "")
+    found = result.sheet("made", size=5)
+    assert torch.equal(found[:n], images)
+    assert (found[n:] == 255).all()
+    with pytest.raises(ValueError, match=r"size must divide the sheet .*, got 4"):
+        result.sheet("made", size=4)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from torch import Tensor
 
 from .. import __version__, _files
 from . import sources, store
@@ -48,6 +49,10 @@ class Result:
                 f"variant and metric must be among {known}, got {variant!r}, {metric!r}"
             )
         return [row[metric] for row in rows]
+
+    def sheet(self, name: str, variant: str = "only", seed: int = 0, *, size: int) -> Tensor:
+        """Return the images of a sheet, (cells, C, size, size), uint8."""
+        return _files.tiles(self.folder / f"{unit_name(variant, seed)}-{name}.png", size)
 
 
 def load(name: str, profile: str | None = None, out: str | Path | None = None) -> Result:
