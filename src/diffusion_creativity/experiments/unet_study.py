@@ -25,7 +25,7 @@ from .registry import Config, Outcome, Unit, experiment
 
 SHOWN = 64  # samples on a sheet, from the same noise for all networks
 FAR = 3.0  # a sample with a pixel beyond has escaped
-SIGHT_AT = 0.5  # noise level at which the receptive field is measured
+SIGHT_AT = 2.0  # noise level at which the receptive field is measured
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class UNetStudyConfig(Config):
     sooner: float = 0.5  # length of the training with few, as a share of it
     batch: int = 32
     ema: float = 0.998
-    rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3)  # tried by each network
+    rates: tuple[float, ...] = (2e-3, 4e-3, 8e-3, 1.6e-2)  # tried by each network
     trial: float = 0.08  # length of a trial, as a share of the steps
     save_every: int = 500
     samples: int = 500
