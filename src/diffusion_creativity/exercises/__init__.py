@@ -90,6 +90,12 @@ from .chapter_13 import (
     check_excess,
     check_reach,
 )
+from .chapter_14 import (
+    check_bonferroni_holm,
+    check_match_width,
+    check_pooled_spread,
+    check_right_place,
+)
 from .chapter_15 import (
     check_budget,
     check_floor,
@@ -118,6 +124,7 @@ __all__ = [
     "check_base_rate",
     "check_best_rank",
     "check_biasless_law",
+    "check_bonferroni_holm",
     "check_budget",
     "check_coded_atoms",
     "check_colour",
@@ -149,12 +156,14 @@ __all__ = [
     "check_least_cost",
     "check_line_denoiser",
     "check_linear_gap",
+    "check_match_width",
     "check_merge_batches",
     "check_mix",
     "check_monotone_windows",
     "check_noisy_moments",
     "check_normal_equations",
     "check_onset",
+    "check_pooled_spread",
     "check_project",
     "check_rare_share",
     "check_reach",
@@ -163,6 +172,7 @@ __all__ = [
     "check_rescale",
     "check_rescaled_encoder",
     "check_ridge_variance",
+    "check_right_place",
     "check_score",
     "check_share_of_copies",
     "check_shift_distance",
