@@ -30,6 +30,8 @@ NETWORKS = {
     "unet_attention": {"padding": "zeros", "attends": True},
 }
 DATA = ("fashion_mnist", "cifar10")
+# One network on both sets, then the next: cheap ones first, so that a run cut short says much.
+ORDER = ("unet_zeros", "resnet_zeros", "resnet_circular", "unet_attention", "unet_circular")
 SHOWN = len(THEORIES) + 1  # noises on the sheet: as many as rows
 
 
@@ -40,7 +42,7 @@ class TheoryVsNetworkConfig(Config):
     All but ELS, which compares each window with `anywhere` times H·W others.
     """
 
-    variants: tuple[str, ...] = tuple(f"{data}-{name}" for data in DATA for name in NETWORKS)
+    variants: tuple[str, ...] = tuple(f"{data}-{name}" for name in ORDER for data in DATA)
     side: int = 16  # of the images: averages of squares of pixels where theirs is larger
     images: int = 2000  # of the training set, the first ones
     anywhere: int = 500  # of these give the windows of ELS, as many from each as it has pixels
