@@ -593,3 +593,22 @@ def test_images_of_a_sheet_come_back(tmp_path, n, channels):
     assert (found[n:] == 255).all()
     with pytest.raises(ValueError, match=r"size must divide the sheet .*, got 4"):
         result.sheet("made", size=4)
+
+
+def test_largest_result_and_where_it_comes_from(walk, tmp_path):
+    assert experiments.largest("walk", out=tmp_path) is None
+    experiments.run("walk", "smoke", out=tmp_path, say=lambda _: None)
+    assert experiments.largest("walk", out=tmp_path) is None
+    experiments.run("walk", out=tmp_path, say=lambda _: None)
+    found = experiments.largest("walk", out=tmp_path)
+    assert found.record["provenance"]["profile"] == "book"
+    said = experiments.origin(found)
+    assert said.startswith("Profile book, 20")
+    assert "3 seeds, 0 min for all units together. Up to date with this code." in said
+    edit(walk, "STEP = 1.0", "STEP = 2.0")
+    stopped_at(walk, 3, tmp_path)
+    experiments.collect("walk", out=tmp_path, say=lambda _: None)
+    edit(walk, "STEP = 2.0", "STEP = 3.0")
+    said = experiments.origin(experiments.largest("walk", out=tmp_path))
+    assert "1 seed, " in said
+    assert "Incomplete: 4 of 6 units missing. Stale: the source has changed since." in said

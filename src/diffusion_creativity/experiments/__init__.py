@@ -17,8 +17,8 @@ from . import (
     unet_study,
 )
 from .registry import Config, Experiment, Outcome, Unit, experiment, registered
-from .report import listing, table, text
-from .results import Result, load
+from .report import listing, origin, table, text
+from .results import Result, largest, load
 from .runner import collect, run
 
 __all__ = [
@@ -35,8 +35,10 @@ __all__ = [
     "deviations",
     "experiment",
     "generalisation",
+    "largest",
     "listing",
     "load",
+    "origin",
     "registered",
     "run",
     "table",

@@ -39,6 +39,20 @@ def _status(experiment: Experiment, profile: str, out: str | Path | None) -> str
     return f"result of {date}, {absent}{state}{units}"
 
 
+def origin(result: Result) -> str:
+    """Return in words where a result comes from, what it lacks, and whether it is up to date."""
+    known = result.record["provenance"]
+    hours, minutes = divmod(round(known["wall_s"] / 60), 60)
+    took = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    seeds = f"{known['seeds']} seed{'s' if known['seeds'] > 1 else ''}"
+    words = [f"Profile {known['profile']}, {known['date']}, {_words(known['device'])}, {seeds}, "
+             f"{took} for all units together."]  # fmt: skip
+    if result.missing:
+        words.append(f"Incomplete: {_absent(result)}.")
+    words.append(f"Stale: {result.reason}." if result.stale else "Up to date with this code.")
+    return " ".join(words)
+
+
 def _absent(result: Result) -> str:
     count = len(result.missing)
     return f"{count} of {count + len(result.record['units'])} units missing"

@@ -15,7 +15,7 @@ from torch import Tensor
 from .. import __version__, _files
 from . import sources, store
 from .ledger import Ledger, Work
-from .registry import Config, Experiment, get, unit_name
+from .registry import PROFILES, Config, Experiment, get, unit_name
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,17 @@ def load(name: str, profile: str | None = None, out: str | Path | None = None) -
         f"there is no result of {name} ({profile}) in {folders[0]}: "
         f"python -m diffusion_creativity run {name} --profile {profile} writes it"
     )
+
+
+def largest(name: str, out: str | Path | None = None) -> Result | None:
+    """Return the result of the largest profile that has one, "smoke" left out; else None."""
+    for profile in reversed(PROFILES[1:]):
+        if profile in get(name).profiles:
+            try:
+                return load(name, profile, out)
+            except FileNotFoundError:
+                continue
+    return None
 
 
 def why_stale(experiment: Experiment, config: Config, provenance: dict[str, Any]) -> str:
