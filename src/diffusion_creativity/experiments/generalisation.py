@@ -80,8 +80,9 @@ class GeneralisationConfig(Config):
             seeds=3, size=32, positions=3, most=65536, held_out=1024,
             design=UNetConfig(side=32, depth=3, widths=(64, 96, 128, 128)),
             pace=Pace(
-                moments=(*MOMENTS, 2828, 4000, 5657, 8000, 11314, 16000), batch=256, rate=1e-3, ema=0.999,
-                samples=1000, sampler_steps=18, levels=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+                moments=(*MOMENTS, 2828, 4000, 5657, 8000, 11314, 16000),
+                batch=256, rate=1e-3, ema=0.999, samples=1000, sampler_steps=18,
+                levels=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
             ),
         ),
     },
