@@ -2,10 +2,11 @@
 
 import importlib
 
+import numpy as np
 import pytest
 import torch
 
-from diffusion_creativity import denoisers, noise
+from diffusion_creativity import denoisers, noise, sampling
 from diffusion_creativity.data import load
 from diffusion_creativity.experiments.registry import Unit
 from diffusion_creativity.networks.constrained import Affine
@@ -84,7 +85,35 @@ def test_samples_of_the_closed_form_itself_agree():
     assert found["law_p_by_seed"][1] < 0.01
     assert min(found["learnt_law_p"]) > 1e-4  # the shrunk maps too have the law of their recursion
     assert found["law_distance_by_seed"][0] < 2 * found["distance_by_chance"]
+    assert found["left_out"] == 0
     torch.testing.assert_close(sheet[:8], sheet[8:16], rtol=0, atol=1e-2)
+
+
+class SometimesFlat:
+    """Stands in for the closed form of `solved`: where the noise says so, an image is constant."""
+
+    def __init__(self, closed):
+        self.closed = closed
+
+    def __call__(self, y, sigma):
+        grey = y.flatten(1).mean(1) > 0.1 * sigma  # once so it stays so: y moves to 1
+        return torch.where(grey[:, None, None, None], 1.0, self.closed(y, sigma))
+
+
+def test_flat_images_are_left_out_and_counted():
+    network, closed = solved()
+    start = sampling.initial_noise(400, network.shape, float(SIGMAS[0]), seed=11)
+    flat = SometimesFlat(closed)
+    same = sampling.ddim(flat, start, SIGMAS)
+    constant = same.flatten(1).std(1) == 0
+    assert 50 < constant.sum() < 150
+    found, _ = module.samples(network, flat, SIGMAS, 400, exact=False)
+    assert found["left_out"] == int(constant.sum())
+    assert found["left_out_by_seed"] == [found["left_out"]] * 2
+    made = sampling.ddim(network.denoiser(0), start, SIGMAS)
+    pairs = zip(made[~constant].flatten(1), same[~constant].flatten(1), strict=True)
+    expected = np.median([np.corrcoef(a, b)[0, 1] for a, b in pairs])
+    assert found["pearson_r_by_seed"][0][0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_what_escapes_is_kept_finite():

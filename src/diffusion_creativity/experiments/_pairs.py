@@ -26,6 +26,7 @@ class Pair:
     closed: Callable[[Tensor], Denoiser]  # of x
     rate: float = 0.01  # the highest learning rate of Adam
     few: bool = False  # on few images, and longer: the best one knows each of them
+    part: int = 1  # the batch is divided by it, where an image is many examples
     exact: bool = False  # closed.law(sigmas) is the law on that schedule, no limit of it
 
 
@@ -130,9 +131,11 @@ CONSTRAINED = {
         rate=0.005, few=True,
     ),
     "resnet3": Pair(
-        _stack(networks.ResNet, even_units, window=3, channels=24),
+        _stack(
+            networks.ResNet, even_units, window=3, channels=32, conditioned=False, skip=False
+        ),
         lambda x: EquivariantLocalScore.fit(x, window=3, padding="circular"),
-        rate=0.005, few=True,
+        rate=0.005, few=True, part=4,
     ),
     "mlp": Pair(
         _stack(networks.MLP, units_of, width=256), Bayes.fit, rate=0.003, few=True

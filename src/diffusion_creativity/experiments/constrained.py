@@ -26,13 +26,10 @@ PICTURED = 8  # samples of each kind on a sheet
 class ConstrainedConfig(Config):
     """A variant is a data set and a name in `CONSTRAINED`, joined by a hyphen.
 
-    No profile has the perceptron of the whole image, which has its own experiment, `capacity`, or
-    the ResNet: its closed form generates a flat image now and then, for which r is not defined.
+    No profile has the perceptron of the whole image, which has its own experiment, `capacity`.
     """
 
-    variants: tuple[str, ...] = tuple(
-        f"digits-{name}" for name in CONSTRAINED if name not in ("mlp", "resnet3")
-    )
+    variants: tuple[str, ...] = tuple(f"digits-{name}" for name in CONSTRAINED if name != "mlp")
     members: int = 3  # seeds that train side by side in a unit
     levels: int = 12  # of Karras' schedule, from 80 to 0.002
     images: int = 2000  # at most so many, the first ones
@@ -47,6 +44,7 @@ class ConstrainedConfig(Config):
 FACES = ("affine", "conv3", "conv3_zeros", "rank8")
 GPU = ("affine", "conv3", "conv3_zeros", "rank8", "cubic", "cubic_pca", "pixelwise_shared",
        "blocks2", "blocks4", "pooled")  # fmt: skip
+COLOURED = tuple(name for name in GPU if name != "pixelwise_shared")  # millions of colours
 
 
 @experiment(
@@ -60,7 +58,8 @@ GPU = ("affine", "conv3", "conv3_zeros", "rank8", "cubic", "cubic_pca", "pixelwi
             variants=ConstrainedConfig.variants + tuple(f"faces-{name}" for name in FACES)
         ),
         "gpu": ConstrainedConfig(
-            variants=tuple(f"fashion_mnist-{name}" for name in GPU),
+            variants=tuple(f"fashion_mnist-{name}" for name in GPU)
+            + tuple(f"cifar10-{name}" for name in COLOURED),
             images=10_000, steps=5000, batch=256, samples=2000,
         ),
     },
@@ -80,7 +79,7 @@ def constrained(config: ConstrainedConfig, unit: Unit) -> Outcome:
     seeds = [unit.seed * config.members + k for k in range(config.members)]
     network = pair.network(x, sigmas, seeds).to(unit.device)
     trainer = train(
-        network, x, steps=steps, batch=config.batch, seed=unit.seed, bar=False,
+        network, x, steps=steps, batch=config.batch // pair.part, seed=unit.seed, bar=False,
         optimizer=lambda p: torch.optim.Adam(p, lr=pair.rate, betas=(0.9, 0.99)),
         schedule=cosine_decay(steps, warmup=steps // 20),
         folder=unit.scratch, progress=lambda done: unit.progress(0.8 * done),
@@ -125,7 +124,10 @@ def excess_loss(network: networks.Stack, closed: Denoiser, x: Tensor, tests: int
 def samples(
     network: networks.Stack, closed: Denoiser, sigmas: Tensor, n: int, exact: bool
 ) -> tuple[dict, Tensor]:
-    """Samples of every seed against the closed form's: at equal noise, and as a law."""
+    """Samples of every seed against the closed form's: at equal noise, and as a law.
+
+    Pairs with a flat image, for which r is not defined, are left out of r and R², and counted.
+    """
     device = network.levels.device
     starts = [sampling.initial_noise(n, network.shape, float(sigmas[0]), seed, device)
               for seed in (11, 12, 13)]  # fmt: skip
@@ -134,10 +136,13 @@ def samples(
         other, another = (closed.law(sigmas).sample(n, seed).to(device) for seed in (12, 13))
     made = [_kept(sampling.ddim(network.denoiser(s), starts[0], sigmas))
             for s in range(network.seeds)]  # fmt: skip
-    rows = {"pearson_r": [], "r_squared": [], "law_p": [], "law_distance": []}
+    rows = {"pearson_r": [], "r_squared": [], "left_out": [], "law_p": [], "law_distance": []}
     for drawn in made:
-        rows["pearson_r"].append(list(pearson_r(drawn, same, interval=0.95)))
-        rows["r_squared"].append(list(r_squared(drawn, same, interval=0.95)))
+        varied = pearson_r(drawn, same).isfinite()
+        pairs = drawn[varied], same[varied]
+        rows["pearson_r"].append(list(pearson_r(*pairs, interval=0.95)))
+        rows["r_squared"].append(list(r_squared(*pairs, interval=0.95)))
+        rows["left_out"].append(n - len(pairs[0]))
         rows["law_p"].append(energy_test(drawn, other).p_value)
         rows["law_distance"].append(float(sliced_wasserstein(drawn, other)))
     learnt = {}
@@ -149,6 +154,7 @@ def samples(
         "r_lowest": min(low for _, low, _ in rows["pearson_r"]),  # end of an interval
         "r2": _mean(value for value, _, _ in rows["r_squared"]),
         "r2_lowest": min(low for _, low, _ in rows["r_squared"]),
+        "left_out": max(rows["left_out"]),  # pairs of n
         "r_mismatched": float(pearson_r(made[0].roll(1, 0), same).nanmedian()),
         "distance": _mean(rows["law_distance"]),
         "distance_by_chance": float(sliced_wasserstein(another, other)),
