@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from diffusion_creativity import exercises
-from diffusion_creativity.experiments._courses import exponent as of_package
-from diffusion_creativity.experiments._courses import onset as onset_of_package
+from diffusion_creativity.experiments.onsets import exponent as of_package
+from diffusion_creativity.experiments.onsets import onset as onset_of_package
 
 from .exercise_tests import exercise_checks
 

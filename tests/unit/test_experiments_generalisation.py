@@ -9,7 +9,7 @@ import torch
 
 from diffusion_creativity import experiments
 from diffusion_creativity.data.faces import Faces
-from diffusion_creativity.experiments import _courses as courses
+from diffusion_creativity.experiments import onsets
 from diffusion_creativity.experiments.registry import Unit, get
 
 module = importlib.import_module("diffusion_creativity.experiments.generalisation")
@@ -129,22 +129,22 @@ def test_agreement_of_known_pairs():
 
 def test_onset_is_interpolated_in_the_logarithm():
     steps = (10, 100, 1000)
-    assert courses.onset(steps, (0, 0.5, 1), 0.25) == pytest.approx(10**1.5)
-    assert courses.onset(steps, (0, 0.5, 1), 0.5) == pytest.approx(100)
-    assert courses.onset(steps, (0, 0.6, 0), 0.5) == pytest.approx(10 ** (1 + 5 / 6))
-    assert courses.onset(steps, (0.7, 0.8, 0.9), 0.5) == 10
-    assert math.isnan(courses.onset(steps, (0, 0.1, 0.2), 0.5))
+    assert onsets.onset(steps, (0, 0.5, 1), 0.25) == pytest.approx(10**1.5)
+    assert onsets.onset(steps, (0, 0.5, 1), 0.5) == pytest.approx(100)
+    assert onsets.onset(steps, (0, 0.6, 0), 0.5) == pytest.approx(10 ** (1 + 5 / 6))
+    assert onsets.onset(steps, (0.7, 0.8, 0.9), 0.5) == 10
+    assert math.isnan(onsets.onset(steps, (0, 0.1, 0.2), 0.5))
     with pytest.raises(ValueError, match="as many as steps = 3, got 2"):
-        courses.onset(steps, (0, 1), 0.5)
+        onsets.onset(steps, (0, 1), 0.5)
 
 
 def test_exponent_of_a_power_law():
     sizes = [16, 32, 64, 128, 256]
-    exact = courses.exponent(sizes, [3 * n**0.7 for n in sizes])
+    exact = onsets.exponent(sizes, [3 * n**0.7 for n in sizes])
     assert exact == pytest.approx((0.7, 0.7, 0.7))
-    assert courses.exponent([*sizes, 1], [*(n**2 for n in sizes), math.nan])[0] == pytest.approx(2)
+    assert onsets.exponent([*sizes, 1], [*(n**2 for n in sizes), math.nan])[0] == pytest.approx(2)
     with pytest.raises(ValueError, match="three finite"):
-        courses.exponent([1, 2, 3], [1, math.nan, math.nan])
+        onsets.exponent([1, 2, 3], [1, math.nan, math.nan])
 
 
 def test_interval_of_the_exponent_covers():
@@ -154,6 +154,6 @@ def test_interval_of_the_exponent_covers():
     noise = 0.3 * torch.randn(400, 10, generator=generator)
     hits = 0
     for row in noise:
-        low, high = courses.exponent(sizes.tolist(), (sizes * row.exp()).tolist())[1:]
+        low, high = onsets.exponent(sizes.tolist(), (sizes * row.exp()).tolist())[1:]
         hits += low <= 1 <= high
     assert abs(hits / 400 - 0.95) < 0.044
