@@ -3,6 +3,7 @@
 ``check_…(solution)`` prints a verdict and returns whether the solution passed.
 """
 
+from . import assignments
 from .chapter_01 import (
     check_count_copies,
     check_mix,
@@ -118,6 +119,7 @@ from .generalising import (
 )
 
 __all__ = [
+    "assignments",
     "check_affine_up_to",
     "check_authentic",
     "check_average_weights",
