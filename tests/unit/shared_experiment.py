@@ -47,7 +47,7 @@ def stand_still(unit: Unit, fraction: float) -> None:
         return
     note("still", str(os.getpid()))
     unit.progress(fraction)
-    time.sleep(60)
+    time.sleep(500)
     sys.exit("nobody killed this process")
 
 

@@ -23,10 +23,10 @@ from .shared_experiment import SAVE_EVERY, STEPS, notes
 
 LEARN = registry._experiments.pop("learn")  # known to these tests alone
 TESTS = Path(__file__).parents[1]
-UNITS = ["narrow-0", "narrow-1", "wide-0", "wide-1"]
+UNITS = ["narrow-0", "wide-0", "narrow-1", "wide-1"]  # in their order
 LAUNCH = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
           "--main_process_port", "0"]  # fmt: skip
-PATIENCE = 60.0  # seconds until a test gives up: none of them waits so long
+PATIENCE = 400.0  # seconds until a test gives up: a busy machine may take long to start a process
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ def assert_same(out, alone):
     for one, other in zip(found.record["units"], alone.record["units"], strict=True):
         assert {**one, "wall_s": 0} == {**other, "wall_s": 0}
     assert found.record["summary"] == alone.record["summary"]
-    assert found.record["files"] == [f"{unit}.safetensors" for unit in UNITS]
+    assert found.record["files"] == sorted(f"{unit}.safetensors" for unit in UNITS)
     for name in found.record["files"]:
         assert (found.folder / name).read_bytes() == (alone.folder / name).read_bytes()
 
@@ -114,7 +114,7 @@ def assert_none_was_lost_nor_done_twice(killed, failed=()):
     assert sorted(notes("begun")) == sorted([*UNITS, killed])
     half = STEPS // 2 // SAVE_EVERY * SAVE_EVERY
     went_on = [f"{u} {half if u == killed else 0}" for u in UNITS if u not in failed]
-    assert sorted(notes("from")) == went_on
+    assert sorted(notes("from")) == sorted(went_on)
 
 
 def test_workers_compute_what_one_would(folder, alone, capsys):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from .. import _files, _validate
 from . import launch, results, store
 from .ledger import Ledger, Work
-from .registry import Experiment, get, unit_name
+from .registry import Config, Experiment, get, unit_name
 from .sharing import share
 from .workers import work_together
 
@@ -68,8 +68,7 @@ def run(
     store.prepare(target, folder)
     _refuse_to_shrink(target, count)
     _files.write(folder.parents[1] / ".gitignore", b"*\n")
-    work = [(variant, seed) for seed in range(count) for variant in config.variants]
-    ledger = Ledger(folder, work, results.stamp(experiment, config), time.time())
+    ledger = Ledger(folder, _units(config, count), results.stamp(experiment, config), time.time())
     if rank == 0:
         _begin(ledger, name, resume, say)
     devices = [launch.default_device(i) if device is None else torch.device(device)
@@ -120,7 +119,7 @@ def collect(
     if seeds is None:
         seeds = max(config.seeds, 1 + max(finished))
     count = _validate.integer("seeds", seeds, minimum=1)
-    ledger.work = [(variant, seed) for seed in range(count) for variant in config.variants]
+    ledger.work = _units(config, count)
     store.prepare(target)
     return results.write(experiment, profile, config, ledger, target)
 
@@ -130,6 +129,11 @@ def _folders(experiment: Experiment, profile: str, out: str | Path | None) -> tu
     root = store.results_root(out)
     result = store.result_folder(root, experiment, profile)
     return result, store.unit_folder(root, experiment, profile)
+
+
+def _units(config: Config, seeds: int) -> list[Work]:
+    """All units, the first seed of all variants before the second: half a run compares them all."""
+    return [(variant, seed) for seed in range(seeds) for variant in config.variants]
 
 
 def _refuse_to_shrink(target: Path, count: int) -> None:
