@@ -1,4 +1,4 @@
-"""Write the Jupyter edition of every chapter: ``python tools/jupyter_edition.py [--check]``.
+"""Write the Jupyter edition of every notebook: ``python tools/jupyter_edition.py [--check]``.
 
 The source ``notebooks/NN_topic.py`` speaks MyST; the edition ``notebooks/NN_topic.ipynb`` says the
 same in plain Markdown, with the site's numbers, for Colab, JupyterLab and GitHub.
@@ -17,11 +17,9 @@ from edition.notebook import Book, edition
 
 
 def editions(tree: Tree) -> dict[Path, str]:
-    """Path and text of every edition."""
-    book = Book(tree.root, tree.chapters())
-    return {
-        tree.root / "notebooks" / f"{name}.ipynb": edition(book, name) for name in book.chapters
-    }
+    """Path and text of every edition: chapters, and the projects' starting notebooks."""
+    book = Book(tree.root, tree.chapters(), tree.projects())
+    return {tree.root / "notebooks" / f"{name}.ipynb": edition(book, name) for name in book.sources}
 
 
 def main() -> int:
@@ -29,15 +27,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing, fail if out of step")
     options = parser.parse_args()
+    tree = Tree()
     try:
-        texts = editions(Tree())
+        texts = editions(tree)
     except ValueError as error:
         sys.exit(str(error))
     stale = [
         p for p, text in texts.items() if not p.exists() or p.read_text(encoding="utf-8") != text
     ]
     for path in stale:
-        print(f"{'out of step' if options.check else 'written'}: notebooks/{path.name}")
+        print(f"{'out of step' if options.check else 'written'}: {path.relative_to(tree.root)}")
         if not options.check:
             path.write_text(texts[path], encoding="utf-8")
     return 1 if stale and options.check else 0

@@ -42,6 +42,7 @@ class Job:
     def __post_init__(self):
         self.target = self.folder / f"{self.chapter}.ipynb"
         self.error = self.folder / f"{self.chapter}.error.json"
+        self.target.parent.mkdir(exist_ok=True)  # a project's name has a folder in it
 
 
 def record_path(tree: Tree, chapter: str, profile: str) -> Path:
@@ -123,7 +124,9 @@ def keep(tree: Tree, job: Job, profile: str, seed: int, seconds: float) -> None:
         "python": platform.python_version(),
         "versions": {name: installed_version(name) for name in VERSIONS},
     }
-    os.replace(job.target, folder / job.target.name)
+    kept = folder / f"{job.chapter}.ipynb"
+    kept.parent.mkdir(exist_ok=True)
+    os.replace(job.target, kept)
     draft = job.folder / f"{job.chapter}.record.json"
     draft.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, record_path(tree, job.chapter, profile))
@@ -141,7 +144,8 @@ def failure(tree: Tree, job: Job, profile: str) -> ChapterFailed:
     """Keep what there is of a failed chapter and say what went wrong."""
     folder = tree.failed(profile)
     folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / job.target.name
+    kept = folder / f"{job.chapter}.ipynb"
+    kept.parent.mkdir(exist_ok=True)
     if job.target.exists():
         shutil.copy(job.target, kept)
     log = (job.folder / f"{job.chapter}.log").read_text(errors="replace").strip()
@@ -157,15 +161,24 @@ def failure(tree: Tree, job: Job, profile: str) -> ChapterFailed:
     )
 
 
-def execute(tree: Tree, profile: str, seed: int = 0, jobs: int | None = None) -> dict[str, dict]:
-    """Run every chapter that is not up to date; returns the records of all, in book order."""
+def execute(
+    tree: Tree,
+    profile: str,
+    seed: int = 0,
+    jobs: int | None = None,
+    names: list[str] | None = None,
+) -> dict[str, dict]:
+    """Run every notebook that is not up to date; returns the records of all, in order.
+
+    `names` are those of chapters or projects; without them all chapters.
+    """
     common = common_key(tree)
-    chapters = tree.chapters()
+    chapters = tree.chapters() if names is None else names
     keys = {name: chapter_key(tree, name, profile, seed, common) for name in chapters}
     stale = [name for name in chapters if not is_fresh(tree, name, profile, keys[name])]
     jobs = jobs or min(2, os.cpu_count() or 1)
     fresh = len(chapters) - len(stale)
-    say(f"chapters: {len(stale)} to run, {fresh} up to date (profile {profile})")
+    say(f"notebooks: {len(stale)} to run, {fresh} up to date (profile {profile})")
     if stale:
         tree.build.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="running-", dir=tree.build) as folder:

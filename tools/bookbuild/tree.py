@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+PROJECTS = "notebooks/projects"
 PROFILES = ("smoke", "book", "gpu")
 ROOT = Path(os.environ.get("BOOK_ROOT") or Path(__file__).resolve().parents[2])
 
@@ -49,8 +50,12 @@ class Tree:
         pages = toc_pages(yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8")))
         return [page.removeprefix("notebooks/") for page in pages if page.startswith("notebooks/")]
 
+    def projects(self) -> list[str]:
+        """Names of the projects' starting notebooks, which are no pages of the site."""
+        return [f"projects/{p.stem}" for p in sorted((self.root / PROJECTS).glob("[0-9]*.py"))]
+
     def source(self, chapter: str) -> Path:
-        """The source notebook of a chapter."""
+        """The source notebook of a chapter or of a project."""
         return self.root / "notebooks" / f"{chapter}.py"
 
 

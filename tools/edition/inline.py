@@ -32,6 +32,7 @@ class Inline:
         page_link: Callable[[str], tuple[str, str]],
     ):
         self.chapter, self.numbering = chapter, numbering
+        self.up = "../" * chapter.count("/")  # from the folder of the notebook to the chapters
         self.bibliography, self.macros, self.page_link = bibliography, macros, page_link
         self.cited: set[str] = set()
         self.roles = {
@@ -75,7 +76,9 @@ class Inline:
 
     def linked(self, text: str, entry: Labelled) -> str:
         """A reference, as a link where it leads to another chapter."""
-        return text if entry.chapter == self.chapter else f"[{text}]({entry.chapter}.ipynb)"
+        return (
+            text if entry.chapter == self.chapter else f"[{text}]({self.up}{entry.chapter}.ipynb)"
+        )
 
     def reference(self, body: str) -> str:
         """Theorem 3.1, (3.2), or the title of a section."""
@@ -97,6 +100,7 @@ class Inline:
         """Link to another chapter or page."""
         text, target = split_title(body)
         title, address = self.page_link(target)
+        address = address if "://" in address else f"{self.up}{address}"
         return f"[{title if text == target else text}]({address})"
 
     def citation(self, body: str, textual: bool) -> str:

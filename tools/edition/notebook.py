@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jupytext
@@ -27,8 +27,9 @@ if importlib.util.find_spec("diffusion_creativity") is None:
 BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{path}/blob/{branch}/notebooks/{chapter}.ipynb)"
-    " · [this page on the book's site]({site}notebooks/{chapter}.html)"
+    " · [{words} on the book's site]({site}notebooks/{page}.html)"
 )
+PROJECTS_PAGE = "18_project_ideas"  # the chapter that describes the projects
 FOLDED_TAGS = {"hide-input", "hide-cell", "remove-input"}
 
 
@@ -38,6 +39,7 @@ class Book:
 
     root: Path
     chapters: list[str]
+    projects: list[str] = field(default_factory=list)
 
     def __post_init__(self):
         settings = yaml.safe_load((self.root / "_config.yml").read_text(encoding="utf-8"))
@@ -48,13 +50,20 @@ class Book:
         self.macros = tex.get("macros", {})
         self.bibliography = Bibliography(self.root / "book" / "references.bib")
         self.sources = {
-            name: jupytext.read(self.root / "notebooks" / f"{name}.py") for name in self.chapters
+            name: jupytext.read(self.root / "notebooks" / f"{name}.py")
+            for name in [*self.chapters, *self.projects]
         }
         self.numbering = Numbering()
-        for index, (name, notebook) in enumerate(self.sources.items(), start=1):
-            chapter = Chapter(name, index)
+        for name, notebook in self.sources.items():
+            chapter = self.chapter(name)
             for cell in notebook.cells:
                 self.numbering.read_cell(chapter, cell)
+
+    def chapter(self, name: str) -> Chapter:
+        """A chapter or a project with its number, nothing counted yet."""
+        if name in self.projects:
+            return Chapter(name, f"P{self.projects.index(name) + 1}")
+        return Chapter(name, self.chapters.index(name) + 1)
 
     def page_link(self, target: str) -> tuple[str, str]:
         """Title and address of a page named in {doc}."""
@@ -78,7 +87,10 @@ def title_of(markdown: str) -> str:
 def with_badge(book: Book, name: str, markdown: str) -> str:
     """Put the Colab badge below the title."""
     path = book.repository.split("github.com/")[-1]
-    badge = BADGE.format(path=path, branch=book.branch, chapter=name, site=book.site)
+    page, words = (PROJECTS_PAGE, "all projects") if name in book.projects else (name, "this page")
+    badge = BADGE.format(
+        path=path, branch=book.branch, chapter=name, site=book.site, page=page, words=words
+    )
     title, _, rest = markdown.partition("\n")
     return f"{title}\n\n{badge}\n{rest}"
 
@@ -121,8 +133,8 @@ def name_cells(cells: list) -> None:
 
 
 def edition(book: Book, name: str) -> str:
-    """The Jupyter edition of a chapter, as the text of its .ipynb file."""
-    chapter = Chapter(name, book.chapters.index(name) + 1)
+    """The Jupyter edition of a chapter or a project, as the text of its .ipynb file."""
+    chapter = book.chapter(name)
     inline = Inline(name, book.numbering, book.bibliography, book.macros, book.page_link)
     renderer = Renderer(chapter, inline)
     setup = nbformat.v4.new_code_cell(SETUP.format(repository=book.repository).rstrip())

@@ -39,10 +39,10 @@ class Labelled:
 
 @dataclass
 class Chapter:
-    """A chapter's name and number, and its counters while it is read."""
+    """A chapter's name and number (a project's is P1, P2, …), and its counters while it is read."""
 
     name: str
-    number: int
+    number: int | str
     counts: dict[str, int] = field(default_factory=dict)
     sections: list[int] = field(default_factory=list)
 
