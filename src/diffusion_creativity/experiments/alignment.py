@@ -90,7 +90,7 @@ class AlignmentConfig(Config):
     images: int = 1000  # of the training set
     samples: int = 300
     sampler_steps: int = 18  # of Heun's method, two calls each
-    steps: int = 1200
+    steps: int = 2500
     batch: int = 32
     rate: float = 3e-3  # the highest learning rate of AdamW
     ema: float = 0.995
