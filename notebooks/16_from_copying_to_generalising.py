@@ -594,7 +594,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Now the networks. Move the time, and watch a network with few faces and one with many.
+# Now the networks. Move the time, and watch a network with few faces and one with many, each above its twin of the other hand.
 
 
 # %% tags=["hide-input"]
@@ -615,19 +615,19 @@ moments = pace["moments"] if pace else []
 
 def draw_time(n, step):
     m, at = plain[n], moments.index(step)
-    kind = "pair" if f"pair-{n}" in tensors else "single"
-    film = tensors[f"{kind}-{n}"]["film"][0, at].float()
+    film = tensors[f"pair-{n}" if n in pairs else f"single-{n}"]["film"][:, at].float()
     copies, new = (100 * curves(m, key)[0] for key in ("copy", "creative"))
+    twin = "Below: its twin. " if len(film) == 2 else ""
     words = (f"{n:,} faces, after {step:,} steps: {copies[at]:.0f} % copies, {new[at]:.0f} % new faces; each face has been "
-             f"met {step * pace['batch'] / n:.0f} times on average.")  # fmt: skip
+             f"met {step * pace['batch'] / n:.0f} times on average. {twin}")  # fmt: skip
     return {
-        "samples": [marks.images(bytes_of(film), columns=6, cell=64)],
+        "samples": [marks.images(bytes_of(film[:, :6].flatten(0, 1)), columns=6, cell=64)],
         "shares": [
             marks.line(moments, copies, color="data", label="copies", label_at=0.9),
             marks.line(moments, new, color="generated", label="new faces", label_at=0.8),
             marks.vline(step),
         ],
-        "alt": f"Twelve samples. {words}",
+        "alt": f"Samples from six noises. {words}",
         "caption": words,
     }
 
@@ -636,7 +636,7 @@ film_explorer = Explorer.precomputed(
     draw_time,
     [Choice("n", {f"{n:,}": n for n in plain}, "faces in the training set"),
      Slider("step", moments, "training steps", format=",", play=True, start=moments[-1])],
-    {"samples": Panel("Twelve samples, same noise", kind="images"),
+    {"samples": Panel("Samples, always from the same six noises", kind="images"),
      "shares": Panel("Judged by the oracle", xlabel="training steps", ylabel="% of 128 samples",
                      xlog=True, ylim=(0, 100))},
     title="A network while it learns",
@@ -657,15 +657,40 @@ if plain:
     axes[1].set(xlabel="steps", ylabel="held-out / training loss")
     axes[2].set(xlabel="times each face was met")
     axes[0].legend(title="faces", fontsize=7, title_fontsize=7)
-    fig.tight_layout()
     plt.show()
 
 # %% [markdown]
-# Three clocks. A network *begins to copy* when a fifth of its samples are copies by the oracle. It *begins to know its images* when the loss on held-out images is more than 1.1 times that on its own, a far more sensitive sign; 1.25 is a later one. And it
-# *has learned faces* when the held-out loss falls to {glue:text}`gen_learned` (a new network has 1). Each is read off a curve by interpolation in the logarithm of time.
+# Now watch the pairs over time. Both networks of a pair start as one, and learn in the same order from the same noise:
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels against training steps on a logarithmic axis, one line for each number of faces: correlation with the twin, and distance to the twin over distance to the nearest training image."}, "figure": {"caption": "Left: correlation between the samples of a pair of networks, same noise. Right: distance to the twin over distance to the nearest face of the own hand (medians). Above 1, the hand is nearer than the twin.", "name": "fig-gen-part"}}
+
+
+def parting(m):
+    """Distance to the twin over distance to the nearest training image, (1, moments); empty alone."""
+    alike = m.get("agreement", [])
+    return np.array([[a["apart"] / max(a["apart_train"], 1e-6) for a in alike]]) if alike else []
+
+
+if pairs:
+    fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.0))
+    for n, m in pairs.items():
+        colour = shades[list(plain).index(n)]
+        axes[0].semilogx(moments, [a["r"][0] for a in m["agreement"]], color=colour, label=f"{n:,}")
+        axes[1].loglog(moments, parting(m)[0], color=colour)
+    axes[1].axhline(1, color=COLORS["muted"], linestyle=":")
+    axes[0].set(xlabel="steps", ylabel="correlation with the twin", ylim=(0, 1.02))
+    axes[1].set(xlabel="steps", ylabel="to the twin / to the own hand")
+    axes[0].legend(title="faces", fontsize=7, title_fontsize=7)
+    plt.show()
+
+# %% [markdown]
+# So to agree is where a network *begins*: what it learns first is what any hand teaches. Then it learns its own images, and parts from its twin, the sooner the fewer they are.
+#
+# Several clocks. A network *has learned faces* when the held-out loss falls to {glue:text}`gen_learned` (a new network has 1; every network here comes that far). It *begins to know its images* when the loss on held-out images is 1.1, 1.25 or 2 times that on its own. It *parts from its twin* when its samples (their median) are nearer to its own hand
+# than to the twin's samples. It *begins to copy* when a fifth of its samples are copies by the oracle. Each time is read off a curve by interpolation over its logarithm.
 
 # %% tags=["hide-input"]
-LEARNED, COPIES, GAPS = 0.3, 0.2, (1.1, 1.25)
+LEARNED, COPIES, GAPS = 0.4, 0.2, (1.1, 1.25, 2)
 
 
 def clock(m, values, threshold, fall=False):
@@ -683,6 +708,7 @@ clocks = {
         m, lambda m: curves(m, "unseen").mean(-1), LEARNED, fall=True
     ),
     **{f"loss ratio {g}": lambda m, g=g: clock(m, ratio, g) for g in GAPS},
+    "parts from its twin": lambda m: clock(m, parting, 1.0),
     "a fifth copies": lambda m: clock(m, lambda m: curves(m, "copy"), COPIES),
 }
 onsets = {name: {n: read(m) for n, m in plain.items()} for name, read in clocks.items()}
@@ -690,7 +716,7 @@ best = {n: [moments[i] for i in curves(m, "unseen").mean(-1).argmin(1)] for n, m
 dc.runtime.Table(
     ("faces", *clocks, "least held-out loss at"),
     [(f"{n:,}", *(times(onsets[name][n]) for name in clocks), times(best[n])) for n in plain]
-    or [("not run", *5 * [""])],
+    or [("not run", *(1 + len(clocks)) * [""])],
 )
 
 # %% tags=["hide-input"]
@@ -725,11 +751,13 @@ dc.runtime.report(
     gen_power_learned=power("has learned faces"),
     gen_power_gap=power("loss ratio 1.1"),
     gen_power_gap_later=power("loss ratio 1.25"),
+    gen_power_gap_last=power("loss ratio 2"),
+    gen_power_part=power("parts from its twin"),
     gen_power_copies=power("a fifth copies"),
 )
 
 # %% [markdown]
-# The exponents: {glue:text}`gen_power_gap` for the loss ratio 1.1, {glue:text}`gen_power_gap_later` for 1.25, {glue:text}`gen_power_copies` for copying itself, and {glue:text}`gen_power_learned` for having learned faces. The intervals are those of a straight line through the points, which take the networks for independent; two networks of a pair share
+# The exponents: {glue:text}`gen_power_gap` for the loss ratio 1.1, {glue:text}`gen_power_gap_later` for 1.25 and {glue:text}`gen_power_gap_last` for 2, {glue:text}`gen_power_part` for parting, {glue:text}`gen_power_copies` for copying itself, and {glue:text}`gen_power_learned` for having learned faces. The intervals are those of a straight line through the points, which take the networks for independent; two networks of a pair share
 # their weights at the start and the held-out faces, and larger hands contain smaller ones.
 #
 # (sec-generalise-capacity)=
@@ -788,7 +816,7 @@ dc.runtime.Table(
          "; ".join(f"N = {n:,}: {value:.2f}" for n, value in worse.items()) or "—"),
         ("time until samples are good does not depend on N", "Bonnaire et al.", "exponent, has learned faces",
          power("has learned faces")),
-        ("time until memory is in proportion to N", "Bonnaire et al.", "exponent, loss ratio 1.1 / 1.25 / a fifth copies",
+        ("time until memory is in proportion to N", "Bonnaire et al.", "exponent, loss ratio 1.1 / 1.25 / 2 / parts from its twin / a fifth copies",
          " / ".join(map(power, list(clocks)[1:]))),
     ],
 )  # fmt: skip
