@@ -59,7 +59,7 @@ def columns(attributes):
 
 candidates = family.split(1000, seed=seed).train
 hats, mouths = columns(family.attributes(candidates))
-chosen = candidates[keeps(hats, mouths)][: run.size(smoke=100, book=300, gpu=800)]
+chosen = candidates[keeps(hats, mouths)][: run.size(smoke=100, book=200, gpu=800)]
 train = family.render(chosen)
 print(f"{len(chosen)} training faces; the rule excludes {(~keeps(hats, mouths)).sum()} of 1000")
 
@@ -77,14 +77,14 @@ print(f"by chance: {chance:.4f}")
 # left out, and counted.
 
 # %%
-n, sigmas = run.size(smoke=40, book=400, gpu=4000), dc.noise.karras(run.size(smoke=12, book=30))
+n, sigmas = run.size(smoke=40, book=200, gpu=4000), dc.noise.karras(run.size(smoke=12, book=20))
 noise = dc.sampling.initial_noise(n, train.shape[1:], seed=seed)
 oracle = family.oracle(chosen)
 fits = {
     "perfect": dc.denoisers.Bayes.fit(train),
     "upper and lower half": dc.denoisers.Blockwise.fit(train, block=(8, 16)),
     "windows of 5": dc.denoisers.LocalScore.fit(train, window=5),
-    "windows of 11": dc.denoisers.LocalScore.fit(train, window=11),
+    "windows of 9": dc.denoisers.LocalScore.fit(train, window=9),
 }
 
 
@@ -106,7 +106,7 @@ for name, denoise in fits.items():
     print(f"{name:22} {broken} of {drawn.sum()} break the rule: {share.value:.3f} "
           f"[{share.low:.3f}, {share.high:.3f}]")  # fmt: skip
 
-# %% mystnb={"image": {"alt": "Four rows of eight cartoon faces, one row for each denoiser, all from the same noise."}, "figure": {"caption": "Samples from the same noise. Rows: the perfect denoiser, two halves, windows of 5 and of 11.", "name": "fig-project-rule"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four rows of eight cartoon faces, one row for each denoiser, all from the same noise."}, "figure": {"caption": "Samples from the same noise. Rows: the perfect denoiser, two halves, windows of 5 and of 9.", "name": "fig-project-rule"}} tags=["hide-input"]
 dc.style.image_grid(torch.cat([sheet[:8] for sheet in sheets.values()]), columns=8)
 plt.show()
 

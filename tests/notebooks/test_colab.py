@@ -22,12 +22,12 @@ def colab_python(tree):
     return tree.root / ".venv-colab" / "bin" / "python"
 
 
-@pytest.mark.parametrize("chapter", Tree().chapters())
-def test_edition_runs_with_colab_s_versions(tree, colab_python, chapter, tmp_path):
-    """From the set-up cell to the last, at size smoke."""
+@pytest.mark.parametrize("name", [*Tree().chapters(), *Tree().projects()])
+def test_edition_runs_with_colab_s_versions(tree, colab_python, name, tmp_path):
+    """From the set-up cell to the last, at size smoke: chapters, and starts of projects."""
     error = tmp_path / "error.json"
     script = tree.root / "tools" / "bookbuild" / "run_notebook.py"
-    source = tree.root / "notebooks" / f"{chapter}.ipynb"
+    source = tree.root / "notebooks" / f"{name}.ipynb"
     command = [sys.executable, str(script), str(source), str(tmp_path / "run.ipynb")]
     command += ["--profile", "smoke", "--error", str(error), "--python", str(colab_python)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -1,11 +1,8 @@
-"""The projects' starting notebooks: they run, are in step, and the chapter on projects leads to them."""
+"""The starting notebooks of the projects: they run, are in step, and the chapter names them all."""
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 
 import jupytext
 import nbformat
@@ -123,19 +120,3 @@ def test_chapter_offers_every_start_in_colab_and_as_a_file(tree, book):
     titles = re.findall(r"^## Project \d+: (.+)$", text, re.MULTILINE)
     starts = [cells(tree, name, "markdown")[0].source for name in PROJECTS]
     assert titles == [re.search(r"^# (.+)$", start, re.MULTILINE)[1] for start in starts]
-
-
-@pytest.mark.colab
-@pytest.mark.parametrize("project", PROJECTS)
-def test_start_runs_with_colab_s_versions(tree, colab_python, project, tmp_path):
-    """From the set-up cell to the last, at size smoke."""
-    error = tmp_path / "error.json"
-    script = tree.root / "tools" / "bookbuild" / "run_notebook.py"
-    source = tree.root / "notebooks" / f"{project}.ipynb"
-    command = [sys.executable, str(script), str(source), str(tmp_path / "run.ipynb")]
-    command += ["--profile", "smoke", "--error", str(error), "--python", str(colab_python)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    if error.exists():
-        failure = json.loads(error.read_text())
-        pytest.fail(f"code cell {failure['cell']}: {failure['error']}: {failure['message']}")
-    assert done.returncode == 0, done.stderr

@@ -4,6 +4,13 @@
 """
 
 from . import assignments
+from .chapter_00 import (
+    check_condition,
+    check_euler,
+    check_gaussian_from_noise,
+    check_guess,
+    check_keep,
+)
 from .chapter_01 import (
     check_count_copies,
     check_mix,
@@ -140,6 +147,7 @@ __all__ = [
     "check_coded_atoms",
     "check_colour",
     "check_column_twin",
+    "check_condition",
     "check_conditional_mean",
     "check_count_block",
     "check_count_chimeras",
@@ -152,6 +160,7 @@ __all__ = [
     "check_end_point",
     "check_equal_losses",
     "check_equal_sums",
+    "check_euler",
     "check_excess",
     "check_exponent",
     "check_extrapolate",
@@ -160,12 +169,15 @@ __all__ = [
     "check_floor",
     "check_fool_frechet",
     "check_fool_third_rule",
+    "check_gaussian_from_noise",
+    "check_guess",
     "check_halves_denoiser",
     "check_hears",
     "check_heun_step",
     "check_hover",
     "check_inner_pixels",
     "check_is_mosaic",
+    "check_keep",
     "check_least_cost",
     "check_line_denoiser",
     "check_linear_gap",
