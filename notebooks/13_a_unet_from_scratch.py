@@ -834,22 +834,13 @@ dc.runtime.report(
 # The same code trains larger networks on larger images where a GPU is at hand.
 
 # %% tags=["hide-input"]
-large = None
-for size in ("gpu", "book"):
-    try:
-        large = dc.experiments.load("unet_baseline", size)
-        break
-    except FileNotFoundError:
-        continue
-if large is None:
-    print("There is no result of the larger run here. On a machine with a GPU,\n"
-          "python -m diffusion_creativity run unet_baseline --profile gpu\nwrites it.")  # fmt: skip
-else:
-    known = large.record["provenance"]
-    print(
-        f"Profile {size}, {known['date']}, {', '.join(known['device'])}, {known['wall_s']:,.0f} s."
-    )
-    print(f"Stale: {large.reason}." if large.stale else "Up to date with this code.")
+large = dc.experiments.largest("unet_baseline")
+print(
+    dc.experiments.origin(large)
+    if large
+    else "There is no result of the larger run here. On a machine with a GPU,\n"
+    "python -m diffusion_creativity run unet_baseline --profile gpu\nwrites it."
+)
 names = large.record["config"]["variants"] if large else []
 dc.runtime.Table(
     ("data", "parameters", "Fréchet distance", "that of training images", "copies, third rule",
