@@ -429,6 +429,31 @@ dc.runtime.report(
 # the perfect machine it is {glue:text}`gen_perfect_many_nearer`. The correlations with the twin are {glue:text}`gen_net_few_r` and {glue:text}`gen_net_many_r`, with the nearest training image {glue:text}`gen_net_few_r_train` and {glue:text}`gen_net_many_r_train`, from other noise {glue:text}`gen_net_many_r_others`. In words of the oracle: with {glue:text}`gen_net_many` faces, the
 # valid face nearest to the sample is the same one in {glue:text}`gen_net_many_same` of the pairs, and {glue:text}`gen_net_many_traits` of its attributes are ({glue:text}`gen_net_many_traits_chance` with other noise, {glue:text}`gen_perfect_many_traits` for the perfect machine).
 #
+# The agreement alone does not say that the network is good; the linear machine agrees too. On held-out faces the losses are, with the same noise for all (weighted as in training, so that a machine that returns the best multiple of its input has about 1):
+
+# %% tags=["hide-input"]
+levels = pace["levels"] if pace else config.pace.levels
+s = float(held_out.std())
+held_noise = torch.randn(held_out.shape, generator=torch.Generator().manual_seed(2**31 - 1))
+
+
+def held_out_loss(denoise):
+    errors = [(denoise(held_out + v * held_noise, v) - held_out).square().mean() for v in levels]
+    return [(v**2 + s**2) / (v * s) ** 2 * float(e) for v, e in zip(levels, errors, strict=True)]
+
+
+losses = {
+    (name, n): held_out_loss(fit(hands[0][:n]))
+    for name, fit in kinds.items()
+    for n in sorted({few_n, many_n})
+}
+losses |= {("UNet", n): pairs[n]["unseen"][0][-1] for n in sorted({few_n, many_n}) if n in pairs}
+dc.runtime.Table(
+    ("machine", "faces", *(f"σ = {v:g}" for v in levels)),
+    [(name, f"{n:,}", *(f"{v:.3f}" for v in row)) for (name, n), row in losses.items()],
+)
+
+# %% [markdown]
 # Is it because the two began with the same weights? The run `reseeded` has another start, another order of examples and other noise on the second hand:
 
 # %% tags=["hide-input"]
