@@ -255,9 +255,9 @@ dc.runtime.report(projects_correlation=f"{correlation:.3f}", projects_saved=f"{1
 # - **What is known:** A denoiser of parts breaks it at the rate of chance, exactly ({prf:ref}`thm-product`).
 #   Windows make mosaics ({prf:ref}`prop-local-fixed-points`; {cite:t}`kamb2024analytic`). How often a mosaic
 #   breaks a rule is not known.
-# - **The start measures:** No top hat with a smile: breaches of the perfect denoiser, of two halves and of
+# - **The start measures:** No smile under a hat: breaches of the perfect denoiser, of two halves and of
 #   windows, beside chance.
-# - **What decides:** Share of breaches among samples whose two parts are well drawn, divided by that of
+# - **What decides:** Breaches among samples whose two parts are well drawn, divided by those expected of
 #   chance: 1 is blind to the rule, 0 keeps it.
 # - **What convinces:** Two rules at the least, between near and between distant parts. Control: the same
 #   training set with the hats shuffled among the faces, for which every architecture must be at 1. Five
@@ -306,14 +306,15 @@ dc.runtime.report(projects_correlation=f"{correlation:.3f}", projects_saved=f"{1
 #   The perfect denoiser copies with its last step, however few there are, if that step is low enough
 #   ({prf:ref}`cor-last-step`). {cite:t}`kamb2024analytic` print their agreement for networks with 150
 #   and with 20 steps; most of the values are lower with 20.
-# - **The start measures:** Copies, creative and invalid faces against the number of steps; perfect denoiser
-#   and windows, DDIM and Heun.
-# - **What decides:** Creative share at few steps less that at many, in pairs of the same noise.
-# - **What convinces:** At equal numbers of calls of the denoiser, and for two schedules at least, so that the
-#   last level is not what you measure. Control: white noise of the same error added to samples of many steps;
-#   if that does as well, the sampler invents nothing. Ten training sets.
-# - **Pitfalls:** An oracle has a tolerance: a blurred copy may be invalid at 10 steps and a copy at 100
-#   without anything having been created or lost. Look at `Verdicts.margin`.
+# - **The start measures:** Copies, creative and invalid faces, and *different* creative ones, against the number
+#   of steps; the perfect denoiser and one of two halves, DDIM and Heun.
+# - **What decides:** The number of different creative faces among a fixed number of samples: at few steps less
+#   that at many, in pairs of the same noise.
+# - **What convinces:** Equal numbers of calls of the denoiser; two schedules at least, so that the last level is
+#   not what you measure. Control: samples drawn from the law of endless steps, as many. Ten training sets.
+# - **Pitfalls:** A share can be won by generating one face over and over: look at two steps in the start. And an
+#   oracle has a tolerance: a blurred copy may be invalid at 10 steps and a copy at 100 without anything having been
+#   created or lost (`Verdicts.margin`).
 # - **On a GPU:** A trained UNet, sampled with 5 to 1,000 steps from one set of noise.
 #
 # [Start in Colab](https://colab.research.google.com/github/what-denoisers-dream/what-denoisers-dream/blob/main/notebooks/projects/03_the_samplers_share.ipynb) ·
@@ -361,8 +362,8 @@ dc.runtime.report(projects_correlation=f"{correlation:.3f}", projects_saved=f"{1
 # - **What convinces:** Windows chosen on images other than those that measure. Three controls, for three
 #   explanations: a centre pixel that sees twice as far, an average of independent errors, a blurred centre.
 #   Two data sets.
-# - **Pitfalls:** Same window is not same sight: a folded pixel sees nearly twice as far. At the border fewer
-#   windows cover a pixel.
+# - **Pitfalls:** Same window is not same sight: a folded pixel sees nearly twice as far. Folded windows stay
+#   inside the image, so large ones sit in few places, and at the border few cover a pixel.
 # - **On a GPU:** Fashion-MNIST and CIFAR-10 with all training images; both machines run on a GPU as they are.
 #
 # [Start in Colab](https://colab.research.google.com/github/what-denoisers-dream/what-denoisers-dream/blob/main/notebooks/projects/05_fold_or_centre.ipynb) ·
