@@ -90,7 +90,7 @@ def test_start_ends_with_a_check_and_places_for_the_reader_s_work(tree, project)
     exec(code[0], values)
     assert (values["profile"], values["seed"]) == ("book", 0)
     checks, places = code[-4], code[-3:]
-    assert re.search(r"^assert ", checks, re.MULTILINE)
+    assert re.search(r"^ *assert ", checks, re.MULTILINE)
     assert checks.endswith('print("The start is sound.")')
     for number, place in enumerate(places, start=1):
         assert place.startswith(f"# YOUR WORK {number}: ")
