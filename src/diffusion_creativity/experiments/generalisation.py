@@ -68,7 +68,7 @@ class GeneralisationConfig(Config):
         "book": GeneralisationConfig(
             variants=(
                 "pair-16", "pair-4096", "pair-256", "shuffled-4096", "single-32", "shuffled-16",
-                "single-64", "single-8", "width_quarter-16", "width_half-16", "pair-64",
+                "single-8", "width_quarter-16", "width_half-16", "pair-64",
                 "pair-1024", "width_double-16", "reseeded-4096", "single-128", "single-24",
                 "single-12",
             ),
