@@ -428,7 +428,7 @@ dc.runtime.report(
 # %% [markdown]
 # After {glue:text}`gen_net_steps` steps a network with {glue:text}`gen_net_few` faces draws a face nearer to its twin than to its own hand in {glue:text}`gen_UNet_few_nearer` of the pairs (95 % over samples), one with {glue:text}`gen_net_many` faces in {glue:text}`gen_UNet_many_nearer`; for
 # the perfect machine it is {glue:text}`gen_perfect_many_nearer`. The correlations with the twin are {glue:text}`gen_net_few_r` and {glue:text}`gen_net_many_r`, with the nearest training image {glue:text}`gen_net_few_r_train` and {glue:text}`gen_net_many_r_train`, from other noise {glue:text}`gen_net_many_r_others`. In words of the oracle: with {glue:text}`gen_net_many` faces, the
-# valid face nearest to the sample is the same one in {glue:text}`gen_net_many_same` of the pairs, and {glue:text}`gen_net_many_traits` of its attributes are ({glue:text}`gen_net_many_traits_chance` with other noise, {glue:text}`gen_perfect_many_traits` for the perfect machine).
+# valid face nearest to the sample is the same one in {glue:text}`gen_net_many_same` of the pairs, and {glue:text}`gen_net_many_traits` of its attributes are ({glue:text}`gen_net_many_traits_chance` with other noise, {glue:text}`gen_perfect_many_traits` for the perfect machine). From 256 faces on, the share of pairs in which the twin is nearer no longer grows as the intervals go, though the correlation does: the denser the own hand, the nearer is its nearest face.
 #
 # The agreement alone does not say that the network is good; the linear machine agrees too. On held-out faces the losses are, with the same noise for all (weighted as in training, so that a machine that returns the best multiple of its input has about 1):
 
@@ -712,7 +712,7 @@ if pairs:
 # %% [markdown]
 # So to agree is where a network *begins*: what it learns first is what any hand teaches. Then it learns its own images, and parts from its twin, the sooner the fewer they are.
 #
-# Several clocks. A network *has learned faces* when the held-out loss falls to {glue:text}`gen_learned` (a new network has 1; every network here comes that far). It *begins to know its images* when the loss on held-out images is 1.1, 1.25 or 2 times that on its own. It *parts from its twin* when its samples (their median) are nearer to its own hand
+# Several clocks. A network *has learned faces* when the held-out loss falls to {glue:text}`gen_learned` (a new network has 1), an early stage: the samples are far from faces then, and it is not the $\tau_\text{gen}$ of the paper, which is read off the quality of samples. It *begins to know its images* when the loss on held-out images is 1.1, 1.25 or 2 times that on its own. It *parts from its twin* when its samples (their median) are nearer to its own hand
 # than to the twin's samples. It *begins to copy* when a fifth of its samples are copies by the oracle. Each time is read off a curve by interpolation over its logarithm.
 
 # %% tags=["hide-input"]
@@ -778,12 +778,23 @@ dc.runtime.report(
     gen_power_gap=power("loss ratio 1.1"),
     gen_power_gap_later=power("loss ratio 1.25"),
     gen_power_gap_last=power("loss ratio 2"),
-    gen_power_part=power("parts from its twin"),
+    gen_part_times="; ".join(
+        f"{times(ts)} with {n:,} faces"
+        for n, ts in onsets["parts from its twin"].items()
+        if not all(map(math.isnan, ts))
+    )
+    or "—",
+    gen_part_never=", ".join(
+        f"{n:,}"
+        for n, ts in onsets["parts from its twin"].items()
+        if ts and all(map(math.isnan, ts))
+    )
+    or "none",
     gen_power_copies=power("a fifth copies"),
 )
 
 # %% [markdown]
-# Networks that did not come that far, and those that were there at the first look, are left out. The exponents: {glue:text}`gen_power_gap` for the loss ratio 1.1, {glue:text}`gen_power_gap_later` for 1.25 and {glue:text}`gen_power_gap_last` for 2, {glue:text}`gen_power_part` for parting, {glue:text}`gen_power_copies` for copying itself, and {glue:text}`gen_power_learned` for having learned faces. The intervals are those of a straight line through the points, which take the networks for independent; two networks of a pair share
+# Networks that did not come that far, and those that were there at the first look, are left out. The exponents: {glue:text}`gen_power_gap` for the loss ratio 1.1, {glue:text}`gen_power_gap_later` for 1.25 and {glue:text}`gen_power_gap_last` for 2, {glue:text}`gen_power_copies` for copying itself, and {glue:text}`gen_power_learned` for having learned faces. Pairs part after so many steps: {glue:text}`gen_part_times`; those with {glue:text}`gen_part_never` had not parted at the end. The intervals are those of a straight line through the points, which take the networks for independent; two networks of a pair share
 # their weights at the start and the held-out faces, and larger hands contain smaller ones.
 #
 # (sec-generalise-capacity)=
@@ -840,7 +851,7 @@ dc.runtime.Table(
          known_of("UNet", many_n, lambda a: spread(a["nearer"]))),
         ("shuffled pixels: a network denoises much worse", "Kadkhodaie et al.", "held-out loss, shuffled over in place",
          "; ".join(f"N = {n:,}: {value:.2f}" for n, value in worse.items()) or "—"),
-        ("time until samples are good does not depend on N", "Bonnaire et al.", "exponent, has learned faces",
+        ("time until samples are good does not depend on N", "Bonnaire et al.", "exponent of an early stage, held-out loss 0.4",
          power("has learned faces")),
         ("time until memory is in proportion to N", "Bonnaire et al.", "exponent, loss ratio 1.1 / 1.25 / 2 / parts from its twin / a fifth copies",
          " / ".join(map(power, list(clocks)[1:]))),
@@ -865,6 +876,12 @@ def valid(m):
 first = moments[0] if moments else "—"
 if result and known["profile"] == "book" and ("UNet", 4096) in losses:  # what the text says
     assert losses["linear", 4096][0] < losses["UNet", 4096][0]
+    assert all(
+        exponents[k][0].low < 1 < exponents[k][0].high
+        for k in (*list(clocks)[2:4], "a fifth copies")
+    )
+    nearer = [found["UNet", n]["nearer"] for n in (256, 1024, 4096)]
+    assert max(a.low for a in nearer) < min(a.high for a in nearer)
     assert found["UNet", few_n]["nearer"].high < 0.1 < 0.5 < found["UNet", 4096]["nearer"].low
     assert ratio(pairs[few_n])[:, -1].min() > 10 > 1.1 > ratio(pairs[4096])[:, -1].max()
 dc.runtime.report(
@@ -884,7 +901,7 @@ dc.runtime.report(
 
 # %% [markdown]
 # **As published, in direction.** Networks with {glue:text}`gen_net_few` faces copy: {glue:text}`gen_few_copies` of their samples, in the two hands. With {glue:text}`gen_net_many`, samples of disjoint hands are nearer to each other than to any image of their own hand in {glue:text}`gen_UNet_many_nearer` of the pairs, which no copying machine does. On shuffled pixels
-# the held-out loss with {glue:text}`gen_net_many` faces is {glue:text}`gen_shuffled_many_loss` times as large, and {glue:text}`gen_shuffled_many_valid` of the samples are valid. The time to learn faces hardly depends on their number (exponent {glue:text}`gen_power_learned`); the time to copy grows with it (exponent {glue:text}`gen_power_copies`, where 1 is "in proportion"). Narrower networks copy later: of
+# the held-out loss with {glue:text}`gen_net_many` faces is {glue:text}`gen_shuffled_many_loss` times as large, and {glue:text}`gen_shuffled_many_valid` of the samples are valid. The time to an early stage of learning hardly depends on the number of faces (exponent {glue:text}`gen_power_learned`); the time to know them by heart grows with it, in proportion as far as the intervals tell (exponents {glue:text}`gen_power_gap_later` and {glue:text}`gen_power_gap_last` for the loss ratios 1.25 and 2, {glue:text}`gen_power_copies` for copying; 1 is "in proportion"). Narrower networks copy later: of
 # {glue:text}`gen_net_few` faces, a quarter, half and twice the width copy {glue:text}`gen_width_quarter_copies`, {glue:text}`gen_width_half_copies` and {glue:text}`gen_width_double_copies`.
 #
 # **What we add.**
