@@ -1,12 +1,6 @@
 """The playground's JavaScript against the package and against float64 sums, and what it refuses."""
 
-import importlib.util
-import json
-import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,55 +10,13 @@ from scipy import stats
 import diffusion_creativity as dc
 from diffusion_creativity.denoisers.bottleneck import LinearBottleneck
 from diffusion_creativity.widgets import Playground
-from diffusion_creativity.widgets.playground import ARCHITECTURES, STEPS, TARGETS, source
+from diffusion_creativity.widgets.playground import ARCHITECTURES, STEPS, TARGETS
 
 RNG = np.random.default_rng(5)
 CLOUD = RNG.normal(size=(60, 2)) @ np.array([[1.0, 0.4], [0.0, 0.5]]) + [0.3, -0.2]
 IMAGES = RNG.uniform(-1, 1, size=(12, 4, 4))
 ATOMS = ([-np.sqrt(3), 0.0, np.sqrt(3)], [1 / 6, 2 / 3, 1 / 6])
 LEVELS = (0.002, 0.1, 0.7, 3.0, 80.0)
-
-
-def node():
-    """The system's node, or the one that playwright brings along."""
-    spec = importlib.util.find_spec("playwright")
-    bundled = Path(spec.origin).parent / "driver" / "node" if spec else None
-    return shutil.which("node") or (str(bundled) if bundled and bundled.exists() else None)
-
-
-@pytest.fixture
-def js(tmp_path):
-    """``js(expression, **values)``: what JavaScript with the playground's functions computes."""
-    program = node()
-    if program is None:
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail("node is needed to run the JavaScript of the playground")
-        pytest.skip("node is not installed: the JavaScript of the playground was not run")
-
-    def run(expression, **values):
-        given = json.dumps({k: plain(v) for k, v in values.items()})
-        script = f"""{source()}
-const {{ {", ".join(values)} }} = {given};
-const arrays = (k, v) => ArrayBuffer.isView(v) ? Array.from(v) : v === Infinity ? "inf" : v;
-const on = (denoiser, sigma, y, d) => {{
-  const out = new Float64Array(y.length);
-  denoiser(sigma)(y, out, 0, y.length / d);
-  return out;
-}};
-console.log(JSON.stringify((() => {{ {expression} }})(), arrays));
-"""
-        (tmp_path / "run.mjs").write_text(script, encoding="utf-8")
-        done = subprocess.run(
-            [program, "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return run
-
-
-def plain(value):
-    return value.tolist() if isinstance(value, np.ndarray | torch.Tensor) else value
 
 
 def noisy(x, sigma, n=20):
@@ -334,7 +286,7 @@ def test_every_pair_has_a_law_words_and_numbers(js):
         assert note
         assert "undefined" not in words + note
         assert "NaN" not in words + note + str(facts)
-        assert n == {"atoms": 3, "images": 12}.get(target, 1000)
+        assert n == {"atoms": 3, "images": 12, "pixels": 4}.get(target, 1000)
         Playground(target, arch, IMAGES)  # Python accepts the pairs that the browser knows
     for target in TARGETS:
         for arch in set(ARCHITECTURES) - {a for t, a in pairs if t == target}:
@@ -385,8 +337,10 @@ def test_random_numbers_are_the_same_everywhere_and_normal(js):
 
 
 def test_a_link_brings_its_state_back(js):
-    state = {"target": "spiral", "arch": "polynomial", "p": 5, "steps": 60, "seed": 12, "at": 77}
-    other = {"target": "ring", "arch": "affine", "p": 1, "steps": 40, "seed": 1, "at": 120}
+    state = {"target": "spiral", "arch": "polynomial", "p": 5, "steps": 60, "seed": 12, "at": 77,
+             "draw": {}}  # fmt: skip
+    other = {"target": "ring", "arch": "affine", "p": 1, "steps": 40, "seed": 1, "at": 120,
+             "draw": {}}  # fmt: skip
     back = js("return sane(fromText(asText(state), other), TARGETS);", state=state, other=other)
     assert back == state
 
@@ -394,10 +348,12 @@ def test_a_link_brings_its_state_back(js):
 @pytest.mark.parametrize(
     "text",
     ["", "target", "target:__proto__,arch:constructor", "target:ring,arch:toString,p:1e9",
-     "target:images,arch:blocks", "steps:-4,seed:1.5,at:9999,p:x", "a:b:c,,,:,target:"],
+     "target:images,arch:blocks", "steps:-4,seed:1.5,at:9999,p:x", "a:b:c,,,:,target:",
+     "draw:s1AAgg", "target:ring,draw:s1AAgg", "target:__proto__,draw:s1AAgg"],
 )  # fmt: skip
 def test_a_broken_link_gives_a_state_that_exists(js, text):
-    given = {"target": "ring", "arch": "affine", "p": 1, "steps": 40, "seed": 1, "at": 120}
+    given = {"target": "ring", "arch": "affine", "p": 1, "steps": 40, "seed": 1, "at": 120,
+             "draw": {}}  # fmt: skip
     state = js("return sane(fromText(text, given), TARGETS);", text=text, given=given)
     assert state == given
 
@@ -435,6 +391,10 @@ def test_figure_is_small_and_asks_for_nothing():
         (lambda: Playground(seed=-1), "seed must be a whole number >= 0, got -1"),
         (lambda: Playground(parameter=True), "parameter must be a whole number >= 1, got True"),
         (lambda: Playground("images"), "needs images="),
+        (lambda: Playground("drawn", drawing="s1AAA"), "drawing must be a text .*got 's1AAA'"),
+        (lambda: Playground("drawn", drawing="p1" + 11 * "A"), "it needs target 'pixels'"),
+        (lambda: Playground("ring", drawing="s1AAgg"), "needs target 'drawn', got 'ring'"),
+        (lambda: Playground("pixels", "coordinates"), "does not fit target 'pixels'"),
         (lambda: Playground(images=np.zeros((2, 8))), r"shape \(N, H, W\).*got \(2, 8\)"),
         (lambda: Playground(images=np.zeros((2, 3, 8, 8))), r"got \(2, 3, 8, 8\)"),
         (lambda: Playground(images=np.zeros((500, 8, 8))), "up to 400 .*got 500"),

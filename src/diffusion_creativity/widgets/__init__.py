@@ -1,6 +1,6 @@
 """Interactive figures, alive with a kernel and without: `Explorer`, `Plane`, `Playground`."""
 
-from . import formulas, marks
+from . import drawing, formulas, marks
 from .controls import Choice, Slider
 from .explorer import MAX_STATES, Explorer
 from .figure import MAX_BYTES
@@ -10,4 +10,4 @@ from .plane_parts import Axis, PlanePoint, Region
 from .playground import Playground
 
 __all__ = ["MAX_BYTES", "MAX_STATES", "Axis", "Choice", "Explorer", "Panel", "Plane", "PlanePoint",
-           "Playground", "Region", "Slider", "formulas", "marks"]  # fmt: skip
+           "Playground", "Region", "Slider", "drawing", "formulas", "marks"]  # fmt: skip

@@ -8,17 +8,19 @@ export default { render };
 // ---------------------------------------------------------------- state and its link
 
 // What a link holds, in the order that it is written.
-function asText({ target, arch, p, steps, seed, at }) {
-  return `target:${target},arch:${arch},p:${p},steps:${steps},seed:${seed},at:${at}`;
+function asText({ target, arch, p, steps, seed, at, draw }) {
+  return `target:${target},arch:${arch},p:${p},steps:${steps},seed:${seed},at:${at}${draw?.[target] ? `,draw:${draw[target]}` : ""}`;
 }
 
 // A state from such text; what is missing or unknown is left as in `given`.
 function fromText(text, given) {
   const found = Object.fromEntries(text.split(",").map((part) => part.split(":")));
   const whole = (name, low, high) => (/^\d{1,9}$/.test(found[name] ?? "") && +found[name] >= low && +found[name] <= high ? +found[name] : given[name]);
+  const target = found.target ?? given.target, sketch = Object.hasOwn(TARGETS, target) && TARGETS[target].sketch;
   return {
-    target: found.target ?? given.target, arch: found.arch ?? given.arch, p: whole("p", 1, 999),
+    target, arch: found.arch ?? given.arch, p: whole("p", 1, 999),
     steps: STEPS.includes(+found.steps) ? +found.steps : given.steps, seed: whole("seed", 0, 999999999), at: whole("at", 0, TICKS),
+    draw: sketch && readable[sketch](found.draw) ? { ...given.draw, [target]: found.draw } : given.draw,
   };
 }
 
@@ -66,7 +68,7 @@ function build(targets) {
   const id = `dcp-${++serial}-${Math.random().toString(36).slice(2, 8)}`;
   const target = h("select"), arch = h("select");
   for (const kind of Object.keys(GROUPS)) {
-    const some = Object.entries(targets).filter(([, t]) => t.kind === kind);
+    const some = Object.entries(targets).filter(([, t]) => (t.group ?? t.kind) === kind);
     if (some.length) target.append(h("optgroup", { label: GROUPS[kind] }, ...some.map(([name, t]) => h("option", { value: name }, t.label))));
   }
   const panel = (name) => {
@@ -74,19 +76,20 @@ function build(targets) {
     return { title, note, canvas, node: h("div", { class: `dc-panel dcp-${name}` }, title, canvas, note) };
   };
   const panels = { data: panel("data"), law: panel("law"), samples: panel("samples") };
-  const picture = h("div", { class: "dc-picture", role: "img" }, ...Object.values(panels).map((p) => p.node));
+  const results = h("div", { class: "dcp-results", role: "img" }, panels.law.node, panels.samples.node), picture = h("div", { class: "dc-picture" }, panels.data.node, results);
   const parameter = slider(`${id}-p`, "Parameter"), steps = slider(`${id}-steps`, "Steps"), time = slider(`${id}-sigma`, "Noise level σ");
   const play = h("button", { type: "button", class: "dc-play", "aria-pressed": "false", "aria-label": "Play: noise level falls" });
   time.node.classList.add("dcp-time");
   time.node.querySelector(".dc-row").prepend(play);
-  const again = h("button", { type: "button", class: "dcp-button" }, "New noise"), link = h("button", { type: "button", class: "dcp-button" });
+  const own = h("button", { type: "button", class: "dcp-button dcp-own" }, "Draw your own"), again = h("button", { type: "button", class: "dcp-button" }, "New noise"), link = h("button", { type: "button", class: "dcp-button" });
   const said = h("span", { class: "dcp-said", role: "status" }), by_hand = h("input", { type: "text", readonly: true, class: "dcp-link", "aria-label": "Text to copy", hidden: true });
   const caption = h("p", { class: "dc-caption", "aria-live": "polite" }), numbers = h("dl", { class: "dcp-numbers" });
   const controls = h("div", { class: "dc-controls" }, field(`${id}-target`, "Target", target), field(`${id}-arch`, "Architecture", arch), parameter.node, steps.node);
   const root = h("div", { class: "dc-explorer dc-playground", role: "group", "aria-label": "Playground: target and architecture" },
     h("div", { class: "dc-title", "aria-hidden": "true" }, "What does this architecture make of this target?"),
-    controls, picture, time.node, h("div", { class: "dcp-actions" }, again, link, said), by_hand, caption, numbers);
-  return { root, target, arch, panels, picture, parameter, steps, time, play, again, link, said, by_hand, caption, numbers, controls };
+    controls, picture, time.node, h("div", { class: "dcp-actions" }, own, again, link, said), by_hand, caption, numbers);
+  arch.append(...Object.entries(ARCHITECTURES).map(([name, a]) => h("option", { value: name }, a.label)));
+  return { id, root, target, arch, panels, picture, results, parameter, steps, time, play, own, again, link, said, by_hand, caption, numbers, controls };
 }
 
 // ---------------------------------------------------------------- the figure
@@ -97,26 +100,26 @@ function render({ model, el }) {
   const ui = build(targets), still = matchMedia("(prefers-reduced-motion: reduce)"), linked = hasAddress();
   const cache = new Map();
   let state = sane(fromText((linked && stateInAddress()) || "", spec.start), targets);
-  let scene = null, frame = 0, speak = 0, playing = null, colours = null;
+  let scene = null, frame = 0, speak = 0, playing = null, colours = null, silence = 0;
   el.replaceChildren(ui.root);
   ui.link.textContent = linked ? "Copy link" : "Copy code";
 
   // Everything that depends on target, architecture, parameter, steps and seed.
   function prepare() {
     const spot = targets[state.target], architecture = ARCHITECTURES[state.arch];
-    if (!cache.has(state.target)) cache.set(state.target, spot.make());
-    const data = cache.get(state.target), problem = { data, kind: spot.kind, the: spot.the, shape: spot.shape, value: state.p };
-    const { denoiser, law, orbit: group } = architecture.fit(problem), sigmas = karrasLevels(state.steps), reach = reachOf(data), normal = normals(uniforms(1000 + state.seed));
+    if (!spot.sketch && !cache.has(state.target)) cache.set(state.target, spot.make());
+    const data = spot.sketch ? spot.make(state.draw?.[state.target]) : cache.get(state.target), problem = { data, kind: spot.kind, the: spot.the, shape: spot.shape, value: state.p };
+    const { denoiser, law, orbit: group } = architecture.fit(problem), sigmas = karrasLevels(state.steps), reach = Math.max(reachOf(data), spot.sketch === "strokes" ? SHEET.half : 0), normal = normals(uniforms(1000 + state.seed));
     const start = Float64Array.from({ length: COUNT[spot.kind] * data.d }, () => sigmas[0] * normal());
     scene = { problem, architecture, spot, sigmas, reach, run: sampler(denoiser, start, data.d, sigmas), law: preparedLaw(law(sigmas), problem, reach), orbit: group, rows: 16, facts: null, fresh: true };
-    for (const [name, a] of Object.entries(ARCHITECTURES)) {
-      const option = [...ui.arch.options].find((o) => o.value === name), fits = a.kinds.includes(spot.kind);
-      if (fits && !option) ui.arch.append(h("option", { value: name }, a.label));
-      if (!fits && option) option.remove();
+    for (const option of ui.arch.options) { // what this target does not fit stays in sight, with the reason
+      const { kinds, needs, label } = ARCHITECTURES[option.value];
+      option.disabled = !kinds.includes(spot.kind);
+      set(option, option.disabled ? `${label} (needs ${needs})` : label);
     }
     ui.root.setAttribute("aria-busy", "true");
-    const order = Object.keys(ARCHITECTURES);
-    ui.arch.append(...[...ui.arch.options].sort((a, b) => order.indexOf(a.value) - order.indexOf(b.value)));
+    ui.root.classList.toggle("dcp-drawing", Boolean(spot.sketch));
+    sheet.show(spot.sketch ?? null, state.draw?.[state.target] ?? EXAMPLE[spot.sketch]);
   }
 
   const wanted = () => (state.at / TICKS) * state.steps;
@@ -144,15 +147,16 @@ function render({ model, el }) {
   function draw(now) {
     frame = 0;
     if (playing) advance(now);
-    compute(playing ? 7 : 24);
+    compute(playing || sheet.busy ? 7 : 24);
     const { y, sigma, p } = samplesNow(), { problem, reach, run } = scene, there = run.done >= wanted();
     if (!colours) colours = coloursOf(ui.root);
     if (scene.fresh) {
-      drawData(ui.panels.data.canvas, problem, reach, colours);
+      if (scene.spot.sketch) sheet.draw(problem, colours);
+      else drawData(ui.panels.data.canvas, problem, reach, colours);
       drawLaw(ui.panels.law.canvas, scene.law, problem, reach, colours);
       scene.fresh = false;
     }
-    if (there || playing || !still.matches) drawSamples(ui.panels.samples.canvas, y, sigma, problem, scene.law, reach, colours);
+    if (there || playing || !(still.matches || sheet.busy)) drawSamples(ui.panels.samples.canvas, y, sigma, problem, scene.law, reach, colours);
     ui.root.drawn = (ui.root.drawn || 0) + 1;
     show(sigma, p);
     if (!run.finished || playing) schedule();
@@ -195,11 +199,19 @@ function render({ model, el }) {
       ui.parameter.show(state.p, String(state.p), parameter.low(problem), parameter.high(problem), parameter.label);
     } else ui.parameter.node.remove();
     ui.steps.show(STEPS.indexOf(state.steps), String(state.steps), 0, STEPS.length - 1);
-    set(ui.panels.data.title, "Target");
+    set(ui.panels.data.title, scene.spot.sketch ? "Target: draw here" : "Target");
+    set(ui.own, { strokes: "Draw images", pixels: "Draw points" }[scene.spot.sketch] ?? "Draw your own");
     set(ui.panels.data.note, `${scene.spot.label}, ${few(problem.data.n, ...thing[problem.kind])}`);
     set(ui.panels.law.title, scene.law.sampled ? "Places of the law" : "Predicted law");
     set(ui.panels.law.note, scene.architecture.law(problem));
-    ui.picture.setAttribute("aria-label", `Three panels: the target, ${scene.spot.the}; the law of the ${scene.architecture.label.toLowerCase()} denoiser${parameter ? ` (${parameter.label} = ${state.p})` : ""}: ${scene.architecture.law(problem)}; and ${COUNT[problem.kind]} samples at noise level ${text}, after step ${Math.floor(p)} of ${state.steps}, slider at ${state.at} of ${TICKS}, noise number ${state.seed}.`);
+    ui.results.setAttribute("aria-label", `Target: ${scene.spot.the}${digest()}. Two panels: the law of the ${scene.architecture.label.toLowerCase()} denoiser${parameter ? ` (${parameter.label} = ${state.p})` : ""}: ${scene.architecture.law(problem)}; and ${COUNT[problem.kind]} samples at noise level ${text}, after step ${Math.floor(p)} of ${state.steps}, slider at ${state.at} of ${TICKS}, noise number ${state.seed}.`);
+  }
+
+  // The same words for the same drawing, others for another.
+  function digest() {
+    const { problem: { data }, spot } = scene, { mean, cov } = momentsOf(data), round = (v) => v.toFixed(2);
+    if (!spot.sketch) return "";
+    return spot.sketch === "pixels" ? `, ${few(data.n, "image", "images")}, ${data.x.reduce((s, v) => s + (v > 0), 0)} pixels with ink` : `, centred at (${round(mean[0])}, ${round(mean[1])}), ${round(Math.sqrt(cov[0]))} wide and ${round(Math.sqrt(cov[3]))} high (standard deviations)`;
   }
 
   // A screen reader hears where the reader stopped, not every step.
@@ -221,21 +233,41 @@ function render({ model, el }) {
     } catch { /* a browser that forbids it loses nothing but the address */ }
   }
 
-  function change(part) {
+  // `finished` is false while the reader's hand moves: the address waits for its end.
+  function change(part, finished = true) {
     halt();
     const before = state;
     state = { ...state, ...part };
     if (before.target !== state.target || before.arch !== state.arch) state = sane({ ...state, p: "p" in part ? part.p : null }, targets, before.arch);
-    if (["target", "arch", "p", "steps", "seed"].some((k) => before[k] !== state[k])) prepare();
-    remember();
+    else if (before.draw !== state.draw) state = sane(state, targets);
+    if (part.target && before.arch !== state.arch) say(`${ARCHITECTURES[before.arch].label} needs ${ARCHITECTURES[before.arch].needs}: now ${ARCHITECTURES[state.arch].label.toLowerCase()}.`);
+    if (["target", "arch", "p", "steps", "seed", "draw"].some((k) => before[k] !== state[k])) prepare();
+    if (finished) remember();
     schedule();
   }
+
+  function say(words) {
+    ui.said.textContent = words;
+    clearTimeout(silence);
+    silence = setTimeout(() => { ui.said.textContent = ""; }, 4000);
+  }
+
+  const sheet = makeSheet(ui.panels.data, ui.id, {
+    say, moved: () => { if (scene) { scene.fresh = true; schedule(); } },
+    change: (text, finished) => change({ draw: { ...state.draw, [state.target]: text } }, finished),
+  });
 
   ui.target.addEventListener("change", () => change({ target: ui.target.value }));
   ui.arch.addEventListener("change", () => change({ arch: ui.arch.value }));
   ui.parameter.input.addEventListener("input", () => change({ p: +ui.parameter.input.value }));
   ui.steps.input.addEventListener("input", () => change({ steps: STEPS[+ui.steps.input.value] }));
   ui.time.input.addEventListener("input", () => change({ at: +ui.time.input.value }));
+  ui.own.addEventListener("click", () => {
+    const { kind, sketch } = targets[state.target];
+    change({ target: (kind === "images") === (sketch === undefined) ? "pixels" : "drawn" });
+    ui.panels.data.canvas.focus();
+    ui.panels.data.node.scrollIntoView({ block: "nearest" });
+  });
   ui.again.addEventListener("click", () => { change({ seed: state.seed + 1 }); });
   ui.play.addEventListener("click", () => {
     if (playing) { halt(); schedule(); return; }
@@ -252,13 +284,12 @@ function render({ model, el }) {
     ui.by_hand.hidden = true;
     try {
       await navigator.clipboard.writeText(text);
-      ui.said.textContent = "Copied.";
+      say("Copied.");
     } catch {
       Object.assign(ui.by_hand, { hidden: false, value: text });
       ui.by_hand.select();
-      ui.said.textContent = "Copy it from the field below.";
+      say("Copy it from the field below.");
     }
-    setTimeout(() => { ui.said.textContent = ""; }, 4000);
   });
 
   const followAddress = () => {
@@ -285,16 +316,17 @@ function render({ model, el }) {
     removeEventListener("hashchange", followAddress);
     cancelAnimationFrame(frame);
     clearTimeout(speak);
+    clearTimeout(silence);
   };
 }
 
 // A state whose names exist and fit together; a parameter of null becomes the architecture's own start.
 function sane(state, targets, fallback = "affine") {
-  const target = Object.hasOwn(targets, state.target) ? state.target : "ring", { kind, make, shape } = targets[target];
+  const target = Object.hasOwn(targets, state.target) ? state.target : "ring", { kind, make, shape, sketch } = targets[target];
   const fits = (name) => Object.hasOwn(ARCHITECTURES, name) && ARCHITECTURES[name].kinds.includes(kind);
   const arch = [state.arch, fallback, "affine"].find(fits), { parameter } = ARCHITECTURES[arch];
   if (!parameter) return { ...state, target, arch, p: 1 };
-  const problem = { kind, data: kind === "plane" ? { n: POINTS, d: 2 } : make(), shape };
+  const problem = { kind, data: kind === "plane" ? { n: POINTS, d: 2 } : make(sketch && state.draw?.[target]), shape };
   const p = Math.max(parameter.low(problem), Math.min(parameter.high(problem), state.p ?? parameter.start));
   return { ...state, target, arch, p };
 }
@@ -311,9 +343,9 @@ const percent = (share) => `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1
 // The numbers under the picture, of the finished samples.
 function factsOf({ run, problem, orbit: group }) {
   const { data } = problem, end = run.path[run.path.length - 1], { ratio, escaped, root } = spreadOf(end, data);
-  const facts = [["variance, generated : target", ratio.toFixed(2)]];
-  if (problem.kind !== "line" || data.n < 30) facts.push([`copies of a ${problem.kind === "images" ? "training image" : "data point"}`, percent(copiedShare(end, data, 1e-3 * root))]);
-  if (group) facts.push([`copies up to a ${symmetry[problem.kind][0]}`, percent(copiedShare(end, group, 1e-3 * root))]);
+  const facts = [root > 0 ? ["variance, generated : target", ratio.toFixed(2)] : ["variance of the target", "0"]];
+  if (problem.kind !== "line" || data.n < 30) facts.push([`copies of a ${problem.kind === "images" ? "training image" : "data point"}`, percent(copiedShare(end, data, 1e-3 * (root || 1)))]);
+  if (group) facts.push([`copies up to a ${symmetry[problem.kind][0]}`, percent(copiedShare(end, group, 1e-3 * (root || 1)))]);
   if (problem.kind === "line") facts.push(["kurtosis, target", kurtosis(data.x, data.w).toFixed(2)], ["kurtosis, generated", kurtosis(end).toFixed(2)]);
   if (escaped > 0) facts.push(["escaped far away (left out above)", percent(escaped)]);
   return facts;
@@ -327,7 +359,8 @@ function kurtosis(x, w = new Float64Array(x.length).fill(1)) {
 }
 
 // The call that makes this figure again, for places without an address.
-function code({ target, arch, p, steps, seed }, { architecture }) {
+function code({ target, arch, p, steps, seed, draw }, { architecture }) {
   const options = [`"${target}"`, `"${arch}"`, ...(architecture.parameter ? [`parameter=${p}`] : []), `steps=${steps}`, `seed=${seed}`];
-  return `dc.widgets.Playground(${options.join(", ")}${target === "images" ? ", images=..." : ""})`;
+  const given = target === "images" ? ", images=..." : draw?.[target] ? `, drawing="${draw[target]}"` : "";
+  return `dc.widgets.Playground(${options.join(", ")}${given})`;
 }

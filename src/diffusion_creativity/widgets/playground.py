@@ -8,31 +8,35 @@ from typing import Any
 import numpy as np
 import traitlets
 
+from .drawing import kind_of
 from .figure import Figure, javascript, stylesheet
 from .marks import as_array
 
 TARGETS = ("ring", "spiral", "moons", "checkerboard", "mixture", "letters",
-           "bimodal", "atoms", "uniform", "skewed", "images")  # fmt: skip
+           "bimodal", "atoms", "uniform", "skewed", "drawn", "pixels", "images")  # fmt: skip
 ARCHITECTURES = ("bayes", "equivariant", "affine", "convolution", "polynomial", "bottleneck",
                  "coordinates", "pixelwise", "blocks", "codebook")  # fmt: skip
 STEPS = (2, 4, 8, 12, 18, 25, 40, 60, 100)
 MAX_IMAGES = 400
 MAX_PIXELS = 144
 _PLANE_ONLY, _IMAGES_ONLY = {"coordinates"}, {"convolution", "pixelwise", "blocks"}
-_LINE = set(TARGETS[6:10])
+_LINE, _IMAGES = set(TARGETS[6:10]), {"pixels", "images"}
+_SHEETS = {"drawn": "strokes", "pixels": "pixels"}
 
 
 def source() -> str:
     """The JavaScript of the playground: mathematics, catalogue, pictures, the figure itself."""
-    return javascript("shared_elements", "playground_math", "playground_catalogue",
-                      "playground_draw", "playground")  # fmt: skip
+    return javascript("shared_elements", "playground_math", "playground_sketch",
+                      "playground_catalogue", "playground_draw", "playground_editor",
+                      "playground")  # fmt: skip
 
 
 class Playground(Figure):
     """Choose a target and an architecture; see data, generated law and samples side by side.
 
     Everything is computed in the browser, so the figure lives on a page without a kernel, and each
-    of its states has a link.
+    of its states has a link. Two targets are drawn by the reader, with mouse, finger or keyboard:
+    ``"drawn"``, strokes in the plane, and ``"pixels"``, up to 9 images of 8×8 pixels.
 
     Parameters
     ----------
@@ -50,6 +54,9 @@ class Playground(Figure):
         Number of the starting noise.
     name : str
         What the target `images` is called, for example "digits".
+    drawing : str, optional
+        What lies on the sheet at first where the target is ``"drawn"`` or ``"pixels"``: the text
+        after ``draw:`` in a link, or of `drawing.from_strokes` or `drawing.from_images`.
 
     Examples
     --------
@@ -66,6 +73,7 @@ class Playground(Figure):
     def __init__(
         self, target: str = "ring", architecture: str = "affine", images: Any = None, *,
         parameter: int | None = None, steps: int = 40, seed: int = 1, name: str = "images",
+        drawing: str | None = None,
     ) -> None:  # fmt: skip
         _known("target", target, TARGETS)
         _known("architecture", architecture, ARCHITECTURES)
@@ -78,7 +86,7 @@ class Playground(Figure):
             raise ValueError("target 'images' needs images=, an array of shape (N, H, W)")
         _fits(architecture, target)
         start = {"target": target, "arch": architecture, "p": parameter, "steps": int(steps),
-                 "seed": int(seed), "at": 120}  # fmt: skip
+                 "seed": int(seed), "at": 120, "draw": _sheet(target, drawing)}  # fmt: skip
         spec: dict[str, Any] = {"start": start}
         blob = b""
         if images is not None:
@@ -112,12 +120,22 @@ def _whole(what: str, value: int, least: int) -> None:
 
 def _fits(architecture: str, target: str) -> None:
     refused = (
-        (architecture in _IMAGES_ONLY and target != "images")
-        or (architecture in _PLANE_ONLY and (target in _LINE or target == "images"))
+        (architecture in _IMAGES_ONLY and target not in _IMAGES)
+        or (architecture in _PLANE_ONLY and target in _LINE | _IMAGES)
         or (architecture == "bottleneck" and target in _LINE)
     )
     if refused:
         raise ValueError(f"architecture {architecture!r} does not fit target {target!r}")
+
+
+def _sheet(target: str, drawing: str | None) -> dict[str, str]:
+    if drawing is None:
+        return {}
+    kind = kind_of(drawing)
+    if _SHEETS.get(target) != kind:
+        fits = next(name for name, one in _SHEETS.items() if one == kind)
+        raise ValueError(f"drawing holds {kind}: it needs target {fits!r}, got {target!r}")
+    return {target: drawing}
 
 
 def _pixels(images: Any) -> np.ndarray:

@@ -10,9 +10,10 @@ function drawn(make, d = 2, seed = 7) {
   return dataset(x, d);
 }
 
-// Points along strokes, each a list of corners, with a little Gaussian noise.
+// Points along strokes, each a list of corners, with a little Gaussian noise; one corner is a dot.
 function strokes(lines, thickness) {
-  const parts = lines.flatMap((line) => line.slice(1).map((end, i) => ({ start: line[i], end, long: Math.hypot(end[0] - line[i][0], end[1] - line[i][1]) })));
+  const part = (start, end) => ({ start, end, long: Math.hypot(end[0] - start[0], end[1] - start[1]) || SHEET.dot });
+  const parts = lines.flatMap((line) => (line.length > 1 ? line.slice(1).map((end, i) => part(line[i], end)) : [part(line[0], line[0])]));
   const total = parts.reduce((s, p) => s + p.long, 0);
   return drawn((uniform, normal) => {
     let left = uniform() * total, k = 0;
@@ -53,9 +54,11 @@ const TARGETS = {
   atoms: { label: "Three atoms", kind: "line", the: "the three atoms", make: () => dataset([-Math.sqrt(3), 0, Math.sqrt(3)], 1, [1 / 6, 2 / 3, 1 / 6]) },
   uniform: { label: "Uniform", kind: "line", the: "the uniform law", make: () => quantiles((p) => Math.sqrt(3) * (2 * p - 1)) },
   skewed: { label: "Skewed", kind: "line", the: "the skewed law", make: () => quantiles((p) => 0.8 * (-Math.log(1 - p) - 1)) },
+  drawn: { label: "Your drawing", kind: "plane", the: "your drawing", sketch: "strokes", group: "own", make: strokesData },
+  pixels: { label: "Your images", kind: "images", the: "your own set", sketch: "pixels", group: "own", shape: [SHEET.pixels, SHEET.pixels], make: pixelsData },
 };
 
-const GROUPS = { plane: "In the plane, 1,000 points", line: "On a line", images: "Small images" };
+const GROUPS = { plane: "In the plane, 1,000 points", line: "On a line", images: "Small images", own: "Draw it yourself" };
 
 // ---------------------------------------------------------------- architectures
 
@@ -90,14 +93,14 @@ const thing = { plane: ["point", "points", "coordinate"], line: ["point", "point
 const symmetry = { plane: ["quarter turn", "quarter turns"], line: ["mirror image", "mirror images"], images: ["circular shift", "circular shifts"] };
 const few = (k, one, many) => (k === 1 ? `1 ${one}` : `${k.toLocaleString("en")} ${many}`);
 
-// Each entry: for which targets; its parameter; fit(problem) gives denoiser and law(sigmas); words(problem) says it.
+// Each entry: for which targets, and what others lack; its parameter; fit(problem) gives denoiser and law(sigmas); words(problem) says it.
 // A problem is {data, kind, shape, the, value}, value that of the parameter.
 const ARCHITECTURES = {
   bayes: {
     label: "Bayes (free)", kinds: ["plane", "line", "images"],
     fit: ({ data }) => ({ denoiser: bayesDenoiser(data), law: () => ({ kind: "atoms", data }) }),
-    words: ({ data, kind, the }) => `It sees everything: each of the ${few(data.n, ...thing[kind])} of ${the}. It generates these ${thing[kind][1]} again, and nothing else: copies.`,
-    law: (p) => `the ${p.data.n.toLocaleString("en")} ${thing[p.kind][1]} themselves`,
+    words: ({ data, kind, the }) => `It sees everything: ${data.n > 1 ? `each of the ${few(data.n, ...thing[kind])}` : `the only ${thing[kind][0]}`} of ${the}. It generates ${data.n > 1 ? `these ${thing[kind][1]}` : `this ${thing[kind][0]}`} again, and nothing else: copies.`,
+    law: (p) => (p.data.n > 1 ? `the ${p.data.n.toLocaleString("en")} ${thing[p.kind][1]} themselves` : `the ${thing[p.kind][0]} itself`),
   },
   equivariant: {
     label: "Equivariant", kinds: ["plane", "line", "images"],
@@ -112,7 +115,7 @@ const ARCHITECTURES = {
     law: () => "a Gaussian",
   },
   convolution: {
-    label: "Convolution", kinds: ["images"],
+    label: "Convolution", kinds: ["images"], needs: "images",
     fit: ({ data, shape }) => { const s = circularSpectrum(data, shape); return { denoiser: affineDenoiser(s), law: (sigmas) => ({ kind: "gaussian", ...gaussianLaw(s, sigmas) }) }; },
     words: ({ the }) => `It sees the average brightness and the power spectrum of ${the}: how pixels at a given distance vary together, not where they are. It generates a stationary Gaussian texture.`,
     law: () => "a stationary Gaussian texture",
@@ -131,26 +134,26 @@ const ARCHITECTURES = {
     law: (p) => (p.kind === "line" ? "N(0, σ²) pushed through polynomials" : "independent coordinates, each pushed through polynomials"),
   },
   bottleneck: {
-    label: "Linear bottleneck", kinds: ["plane", "images"],
+    label: "Linear bottleneck", kinds: ["plane", "images"], needs: "two dimensions",
     parameter: { name: "k", label: "Rank k", low: () => 1, high: ({ kind, data }) => (kind === "plane" ? 1 : Math.min(data.d, 40)), start: 1 },
     fit: ({ data, value }) => { const s = spectrumOf(data); return { denoiser: affineDenoiser(s, value), law: (sigmas) => ({ kind: "gaussian", ...gaussianLaw(s, sigmas, value) }) }; },
     words: ({ the, value }) => `It sees the mean of ${the} and its ${value === 1 ? "direction" : `${value} directions`} of largest variance. It generates a Gaussian on ${value === 1 ? "a line" : `a flat piece of ${value} dimensions`}: nothing leaves it.`,
     law: (p) => (p.value === 1 ? "a Gaussian on a line" : `a Gaussian in ${p.value} dimensions`),
   },
   coordinates: {
-    label: "Coordinatewise", kinds: ["plane"],
+    label: "Coordinatewise", kinds: ["plane"], needs: "points in the plane",
     fit: ({ data }) => ({ denoiser: blockDenoiser(data, placesOf(2)), law: () => ({ kind: "product", data }) }),
     words: ({ the }) => `Each coordinate has a free denoiser of its own, which sees only that coordinate of ${the}. It generates every pairing of a horizontal with a vertical position, independently.`,
     law: () => "the product of the two marginals",
   },
   pixelwise: {
-    label: "Pixelwise", kinds: ["images"],
+    label: "Pixelwise", kinds: ["images"], needs: "images",
     fit: ({ data }) => ({ denoiser: blockDenoiser(data, placesOf(data.d)), law: () => ({ kind: "blocks", data, places: placesOf(data.d) }) }),
     words: ({ the }) => `Each pixel has a free denoiser of its own, which sees only the values of that pixel in ${the}. It generates independent pixels, each with the right values.`,
     law: () => "independent pixels",
   },
   blocks: {
-    label: "Blockwise", kinds: ["images"],
+    label: "Blockwise", kinds: ["images"], needs: "images",
     parameter: { name: "b", label: "Side of a block", low: () => 2, high: ({ shape }) => Math.max(2, Math.min(...shape) - 1), start: 4 },
     fit: ({ data, shape, value }) => { const places = placesOf(data.d, shape, value); return { denoiser: blockDenoiser(data, places), law: () => ({ kind: "blocks", data, places }) }; },
     words: ({ the, value, data, shape }) => `Each block of ${value} × ${value} pixels sees only that part of ${the}. It generates chimeras: each block is copied, from ${few(placesOf(data.d, shape, value).length, "image", "images")} chosen independently.`,
