@@ -123,7 +123,7 @@ def draw() -> plt.Figure:
         ax.add_patch(box)
         number = given.get(chapter["page"], "")
         label = f"{number}\n{chapter['short']}".strip()
-        ax.text(x, y, label, ha="center", va="center", fontsize=9.5, linespacing=1.05)
+        ax.text(x, y, label, ha="center", va="center", fontsize=10.5, linespacing=1.05)
     xs, ys = zip(*where.values(), strict=True)
     ax.set(xlim=(min(xs) - 0.5, max(xs) + 0.5), ylim=(min(ys) - 0.4, max(ys) + 0.4))
     ax.set_axis_off()

@@ -29,6 +29,8 @@
 # - two scales: one denoiser for the average of 4×4 blocks, another for what is left;
 # - a switch: the perfect denoiser above a noise level, a local or linear one below it, or the reverse;
 # - memory with loss: the perfect denoiser of codes that keep $b$ bits of each training image.
+#
+# Or take up one of the open questions of the chapter *Project ideas*; its starting notebook saves you the set-up.
 
 # %% tags=["parameters"]
 profile = "book"
