@@ -262,7 +262,7 @@ Explorer.precomputed(
 #
 # In particular no sample is nearer to its twin than to its own hand. Among faces $\delta$ does not shrink below the distance of the two most similar valid ones, however large the hands: the perfect machine has no way from copying to generalising. Both statements in one picture:
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Distance between the samples of two machines from the same noise against the number of faces, on logarithmic axes. The linear machine falls below its bound; the perfect machine stays level."}, "figure": {"caption": "Root mean square difference per pixel between the samples of two hands, same noise. Points: measured. Line: the formula of the theorem from the two covariances. Dashes: its bound. The perfect machine stays above the least distance between the hands (dots).", "name": "fig-gen-machines"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Distance between the samples of two machines from the same noise against the number of faces, on logarithmic axes. The linear machine falls below its bound; the perfect machine stays level."}, "figure": {"caption": "Root mean square difference per pixel between the samples of two hands, same noise. Points: measured, in the sampler's few steps. Line: the formula of the theorem from the two covariances. Dashes: its bound. The perfect machine stays above the least distance between the hands (dots).", "name": "fig-gen-machines"}}
 everyone = family.render(torch.arange(len(family)))
 
 
@@ -321,9 +321,9 @@ ax.loglog(
     color=COLORS["data"],
     label="least distance between hands",
 )
-ax.set(
-    xlabel="faces in each hand, N", ylabel="difference per pixel", xticks=sizes, xticklabels=sizes
-)
+ax.set(xlabel="faces in each hand, N", ylabel="difference per pixel")
+ax.set_xticks(sizes, sizes)
+ax.set_xticks([], minor=True)
 ax.legend(fontsize=8)
 plt.show()
 
@@ -686,7 +686,7 @@ if plain:
     plt.show()
 
 # %% [markdown]
-# Now watch the pairs over time. Both networks of a pair start as one, and learn in the same order from the same noise:
+# On the right the curves fall on one: what counts is how often a network has met each face. Now watch the pairs over time. Both networks of a pair start as one, and learn in the same order from the same noise:
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two panels against training steps on a logarithmic axis, one line for each number of faces: correlation with the twin, and distance to the twin over distance to the nearest training image."}, "figure": {"caption": "Left: correlation between the samples of a pair of networks, same noise. Right: distance to the twin over distance to the nearest face of the own hand (medians). Above 1, the hand is nearer than the twin.", "name": "fig-gen-part"}}
 

@@ -89,7 +89,7 @@ class GeneralisationConfig(Config):
     },
     cost={
         "smoke": "5 s on one CPU core",
-        "book": "about 20 min on one CPU core",
+        "book": "about 23 min on one CPU core",
         "gpu": "not measured",
     },
 )  # fmt: skip
