@@ -698,7 +698,16 @@ for name, (t, target) in itertools.product(names, TARGETS.items()):
             f"{total(variant, 'distinct')} of {valid}",
         )
     )
-dc.runtime.report(align_images=f"{settings['images']:,}")
+dc.runtime.report(
+    align_images=f"{settings['images']:,}",
+    **{
+        f"align_{name}_{target}": percent(1 - counted(f"{target}-{name}", "invalid").value)
+        if f"{target}-{name}" in units
+        else "not run"
+        for name in ("deep1", "deep3")
+        for target in ("rules0", "rules6")
+    },
+)
 dc.runtime.Table(
     ("architecture", "target", "reach, effective", "copies", "creative", "invalid",
      "some part badly drawn", "N/M", "overlap, at most", "different ones of the valid"),
@@ -710,6 +719,10 @@ dc.runtime.Table(
 # together add no more than $N \cdot 1/M$ to the overlap of {prf:ref}`prop-align-pays`, and all others no more than they
 # are drawn. An even law reaches it. The last column speaks for that as far as so few samples can, for an uneven law soon
 # repeats itself. It pays to create where this number exceeds $N/M$.
+#
+# Compare the rows of one network. With one halving, {glue:text}`align_deep1_rules0` of the samples are valid without rules and
+# {glue:text}`align_deep1_rules6` with all six; with three halvings it is {glue:text}`align_deep3_rules0` and
+# {glue:text}`align_deep3_rules6`. Which rules make the difference?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "One panel for each network: how often the parts of each rule disagree, rules in the order of their gaps, dashes at the rate of chance, crosses for the window machine that breaks the rules most alike."}, "figure": {"caption": "Networks trained on the target with all six rules: how often the parts of a rule disagree, where both are well drawn (dots, 95 % intervals; rules that could be judged in 20 samples at least). Rules in the order of their gaps, in pixels. Dashes: if the two were drawn independently, as often as each is. Crosses: the window machine of the grid whose rates are the nearest.", "name": "fig-align-networks"}}
 ENOUGH = 20
@@ -759,14 +772,18 @@ rows = []
 for name, (rates, window) in trained.items():
     variant = f"rules6-{name}"
     chance = {r: total(variant, "chance")[r] / total(variant, "judged")[r] for r in rates}
+    valid = 1 - counted(variant, "invalid").value
+    drawn = total(variant, "drawn") / total(variant, "samples")
+    factors = math.prod(1 - rate for rate in rates.values())
     rows.append((
         NAMES[name], f"{window}×{window}", f"{apart(rates, rates_of(f'rules6-seen{window}')):.2f}",
         f"{apart(rates, chance):.2f}", f"{apart(rates, dict.fromkeys(rates, 0)):.2f}",
+        percent(valid, 1), percent(drawn * factors, 1),
     ))  # fmt: skip
 dc.runtime.Table(
     ("network", "window that breaks rules most alike", "mean difference of the rates",
-     "if all were broken by chance", "if none were broken"),
-    rows or [("not run", *4 * [""])],
+     "if all were broken by chance", "if none were broken", "valid", "product of factors"),
+    rows or [("not run", *6 * [""])],
 )  # fmt: skip
 
 # %% tags=["remove-input"]
@@ -806,6 +823,9 @@ dc.runtime.report(
 # - The rule that each network breaks most: {glue:text}`align_wide`.
 # - Each network resembles one window machine, and the table says how much. The windows are taken from the list of the
 #   grid, the rates of the nearest one are chosen after the fact, so a part of the likeness is owed to the choice.
+# - The last two columns hold the law of the grid against the networks: the share of valid samples, and the share in which
+#   all parts are well drawn times the shares in which each rule is kept, as if all these were independent. For
+#   networks nobody has proved that they are.
 # - Too few parts well drawn to judge all rules: {glue:text}`align_small`.
 #
 # One difference is plain. The window machines are told where in the image each pixel is; a convolution finds out from the
