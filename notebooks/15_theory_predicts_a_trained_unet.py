@@ -450,7 +450,7 @@ if record:
     plt.show()
 
 # %% [markdown]
-# At low noise all windows are 3×3. They grow where the noise reaches the contrast of the images, as in the published lists, which begin with 3 and end with 13 to 27 of 32 pixels. For Fashion-MNIST and the UNet some windows end at 13, the largest that was tried. Is the theory short of sight there? A window that sees the
+# At the lowest noise all windows are 3×3. They grow where the noise reaches the contrast of the images. So do the published lists, which begin with 3 and mostly end with 15 to 27 of 32 pixels. Several of ours end at 13, the largest that was tried. Is the theory short of sight there? A window that sees the
 # whole image from everywhere turns LS into IS. The calibration has measured IS too, so we can offer it as one more window, calibrate again, and draw again:
 
 # %% tags=["hide-input"]
@@ -486,7 +486,7 @@ dc.runtime.Table(
 ) if nested else None  # fmt: skip
 
 # %% [markdown]
-# The UNet on Fashion-MNIST wants the whole image at high noise and small windows at low noise: what it does is neither local nor global, it goes from one to the other. With windows up to 13, LS was short of sight, and its rows for the UNets in the main tables undersell it. We keep them, because 13 of 16 pixels is the share of the image that the published windows reach.
+# The UNet on Fashion-MNIST wants the whole image at high noise and small windows at low noise: what it does is neither local nor global, it goes from one to the other. With windows up to 13, LS was short of sight, and its rows for the UNets in the main tables undersell it. We keep them, because 13 of 16 pixels is about the share of the image that the published windows reach.
 #
 # (sec-theory-lost)=
 # ## Where a prediction is lost
