@@ -436,10 +436,9 @@ if grid:
     plt.show()
 
 # %% tags=["remove-input"]
-cells = {(t, w): grid.get((t, w)) for t in TARGETS for w in (11, 15, 31)}
 dc.runtime.report(**{
-    f"align_valid_{t.split()[-1]}_{w}": percent(1 - s.value) if s else "not run"
-    for (t, w), s in cells.items()
+    f"align_valid_{t.split()[-1]}_15": percent(1 - grid[t, 15].value) if (t, 15) in grid else "not run"
+    for t in TARGETS
 })  # fmt: skip
 
 # %% [markdown]
@@ -636,9 +635,7 @@ def overlap_of(target, way):
 
 dc.runtime.report(
     align_top=f"{top:,}",
-    align_best_none=best["no rules"],
     align_best_eyes=best["eyes"],
-    align_best_six=best["all six"],
     align_six_alone=overlap_of("all six", "each part alone"),
     align_six_pairs=overlap_of("all six", "pairs"),
     align_six_sides=overlap_of("all six", "left, middle, right"),
