@@ -53,7 +53,7 @@ def test_each_pair_changes_pictures_words_and_numbers(browser, address):
             choose(page, target)
             names = (
                 page.get_by_label("Architecture", exact=True)
-                .locator("option")
+                .locator("option:not([disabled])")
                 .evaluate_all("options => options.map(o => o.value)")
             )
             for name in names:
@@ -130,7 +130,12 @@ def test_without_an_address_of_its_own_it_offers_code(browser, address, tmp_path
 def test_narrow_accessible_and_large_enough_to_touch(browser, address, width, scheme):
     with watch.watched(browser, address, width=width) as (page, problems):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        for target, architecture in (("ring", "polynomial"), ("images", "blocks")):
+        for target, architecture in (
+            ("ring", "polynomial"),
+            ("images", "blocks"),
+            ("drawn", "affine"),
+            ("pixels", "blocks"),
+        ):
             choose(page, target, architecture)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert watch.serious_findings(page) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>
 <style>:root {{ color-scheme: light dark; }} body {{ margin: 12px; }} {style}</style></head>
-<body><main><h1 hidden>{title}</h1><div id="place"></div></main>
+<body><main><h1 hidden>{title}</h1>{figure}</main></body></html>
+"""
+
+_FRAGMENT = """<div id="{place}" class="dc-live"><noscript>{words}</noscript></div>
 <script type="module">
 const bytes = Uint8Array.from(atob("{data}"), (c) => c.charCodeAt(0));
 const values = {{ ...{values}, blob: new DataView(bytes.buffer) }};
@@ -30,9 +34,8 @@ const model = {{
 }};
 const url = URL.createObjectURL(new Blob([{code}], {{ type: "text/javascript" }}));
 const {{ default: figure }} = await import(url);
-figure.render({{ model, el: document.getElementById("place") }});
-</script></body></html>
-"""
+figure.render({{ model, el: document.getElementById("{place}") }});
+</script>"""
 
 
 def javascript(*names: str) -> str:
@@ -60,10 +63,22 @@ class Figure(anywidget.AnyWidget):
 
     def html(self) -> str:
         """A page that holds the figure and nothing else: save it, send it, open it anywhere."""
+        return _PAGE.format(title=escape(self._title()), style=self._css,
+                            figure=self._script("place"))  # fmt: skip
+
+    def fragment(self, place: str) -> str:
+        """HTML that shows the figure inside a page, in an element of the id `place`.
+
+        It brings its style and its script, and needs no widget manager: two such figures on a page
+        need two ids.
+        """
+        return f"<style>{self._css}</style>\n{self._script(place)}"
+
+    def _script(self, place: str) -> str:
         foreign = {"blob", *anywidget.AnyWidget.class_trait_names(sync=True)}
         names = [n for n in self.trait_names(sync=True) if n not in foreign and n[0] != "_"]
-        return _PAGE.format(
-            title=self._title().replace("&", "&amp;").replace("<", "&lt;"), style=self._css,
+        return _FRAGMENT.format(
+            place=place, words=escape(f"This figure needs JavaScript: {self._title()}"),
             data=base64.b64encode(self.blob).decode(), code=_script(self._esm),
             values=_script({name: getattr(self, name) for name in names}),
         )  # fmt: skip
