@@ -60,6 +60,7 @@ from diffusion_creativity.widgets import Choice, Explorer, Panel, marks
 
 run = dc.runtime.start(seed=seed, profile=profile)
 COLORS = dc.style.COLORS
+ENOUGH = 20  # samples in which both parts of a rule are well drawn, for a rate to be shown
 OUTLINES = {"copy": "data", "creative": "generated", "invalid": "warning"}
 
 
@@ -177,7 +178,7 @@ def draw_grid(target, architecture):
     labels = [("copy", "creative", "invalid")[k] for k in verdicts.label.tolist()]
     rates = {rule: broken(variant, rule) for rule in RULES}
     judged, chance = total(variant, "judged"), total(variant, "chance")
-    there = [rule for rule in RULES if rates[rule]]
+    there = [rule for rule in RULES if judged[rule] >= ENOUGH]
     counts = {name: counted(variant, name) for name in OUTLINES}
     words = ", ".join(f"{percent(c.value)} {name}" for name, c in counts.items())
     every = (
@@ -195,7 +196,7 @@ def draw_grid(target, architecture):
             *(marks.text(places[r], 0.93, r, anchor="middle", color="ink" if places[r] < force else "muted") for r in RULES),
         ],
         "alt": f"Target {target}, {NAMES[architecture]}: 24 samples, of all samples {words}.",
-        "caption": f"{every}Of {total(variant, 'samples')} samples: {words}. Names of rules that are not in force are grey.",
+        "caption": f"{every}Of {total(variant, 'samples')} samples: {words}. Names of rules not in force are grey; rules that could be judged in fewer than {ENOUGH} samples have no bar.",
     }  # fmt: skip
 
 
@@ -722,7 +723,6 @@ dc.runtime.Table(
 # {glue:text}`align_deep3_rules6`. Which rules make the difference?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "One panel for each network: how often the parts of each rule disagree, rules in the order of their gaps, dashes at the rate of chance, crosses for the window machine that breaks the rules most alike."}, "figure": {"caption": "Networks trained on the target with all six rules: how often the parts of a rule disagree, where both are well drawn (dots, 95 % intervals; rules that could be judged in 20 samples at least). Rules in the order of their gaps, in pixels. Dashes: if the two were drawn independently, as often as each is. Crosses: the window machine of the grid whose rates are the nearest.", "name": "fig-align-networks"}}
-ENOUGH = 20
 pixels = rule_gaps(Faces(size=settings["size"], positions=1))
 order = sorted(RULES, key=pixels.get)
 

@@ -110,7 +110,7 @@ class AlignmentConfig(Config):
     },
     cost={
         "smoke": "5 s on one CPU core",
-        "book": "40 min on one CPU core",
+        "book": "40 min of one CPU core",
         "gpu": "not measured",
     },
 )  # fmt: skip
