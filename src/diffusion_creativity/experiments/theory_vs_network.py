@@ -86,8 +86,8 @@ class TheoryVsNetworkConfig(Config):
         ),
     },
     cost={
-        "smoke": "5 s on one CPU core",
-        "book": "25 min on one CPU core",
+        "smoke": "8 s on one CPU core",
+        "book": "90 min on one busy CPU core",
         "gpu": "not measured",
     },
     full="gpu",
