@@ -24,6 +24,7 @@ lab: env ## open the notebooks in JupyterLab
 
 edition: env ## rewrite notebooks/*.ipynb from the sources
 	@$(RUN) tools/jupyter_edition.py
+	@$(RUN) tools/assignments.py
 
 lock: env ## resolve the newest versions into requirements.lock and environment.yml
 	@$(RUN) tools/lock.py

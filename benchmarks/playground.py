@@ -16,7 +16,7 @@ from playwright.sync_api import CDPSession, Page, expect, sync_playwright
 
 import diffusion_creativity as dc
 
-TARGETS = ("ring", "spiral", "moons", "checkerboard", "mixture", "letters")
+TARGETS = ("ring", "spiral", "moons", "checkerboard", "mixture", "letters", "drawn")
 ARCHITECTURES = ("bayes", "equivariant", "affine", "polynomial", "bottleneck", "coordinates",
                  "codebook")  # fmt: skip
 LOOKS = 4  # at a pair, as long as other work on the machine disturbs it

@@ -456,7 +456,7 @@ dc.runtime.report(unify_brute_gap=power_of_ten(max(brute_gap.values())))
 # | blocks | each block's law | independent blocks: chimeras | products of blocks | {doc}`08 <08_factorised_and_equivariant>` |
 # | equivariant | the orbit of the target | all shifted training points, uniformly | invariant targets | {doc}`08 <08_factorised_and_equivariant>` |
 # | codebook of $k$ words | the cells of $k$-means | the $k$ centroids | $k$ points | {doc}`07 <07_bottleneck>` |
-# | shallow ReLU of least norm | not a linear space: see there | training points, and sums of them | some small sets | {doc}`16 <16_shallow_relu>` |
+# | shallow ReLU of least norm | not a linear space: see there | training points, and sums of them | some small sets | {doc}`21 <21_shallow_relu>` |
 #
 # "Generates" is the limit of many steps from infinite noise; the chapters give finite schedules. The
 # last column but one names targets for which that is the target itself.

@@ -620,7 +620,8 @@ dc.runtime.report(
 #
 # Now the whole list. Each network below has the constraint of its class and nothing else; that it
 # does is not read off the code but tested through its Jacobian. Each is trained by Adam with a rate
-# that falls to zero, for every noise level of a schedule of 12, with three seeds. The runs are too long for
+# that falls to zero, for every noise level of a schedule of 12, with three seeds, in batches of 64 images (of 16 for the
+# convolutional ResNet, to which an image is 64 windows). The runs are too long for
 # this page; they were made on one CPU core with `python -m diffusion_creativity run constrained`
 # and are read here. They are CPU-sized: 8×8 digits and small drawn faces.
 
@@ -674,6 +675,7 @@ if compared:
             "distance": np.mean(m["law_distance_by_seed"]),
             "chance": m["distance_by_chance"],
             "mismatched": m["r_mismatched"],
+            "left_out": m["left_out"],
             "meets": np.mean([value for value, _, _ in m["pearson_r_by_seed"]]) >= TARGET,
         })  # fmt: skip
 dc.runtime.Table(
@@ -688,7 +690,8 @@ dc.runtime.Table(
 # %% [markdown]
 # How to read it. *r* and *R²* compare each sample of the network with the closed form's from the
 # same noise: median over images, mean over seeds, with a 95 % interval over seeds. *r, other noise* is the base rate, the
-# correlation of samples that have nothing to do with each other. The *excess loss*, averaged over levels, is in the unit of the
+# correlation of samples that have nothing to do with each other. An image of one grey has no *r*: pairs with such an image are
+# left out of *r* and *R²* ({glue:text}`training_left_out`). The *excess loss*, averaged over levels, is in the unit of the
 # network's own loss (*its largest*: that of the worst level): the loss of the best multiple of $y$ where the network has that multiple built in (a skip), the variance of the data
 # where it has not. The *law* is compared by sliced
 # Wasserstein distance, beside that of two draws of one law, and by the energy test, of
@@ -735,9 +738,14 @@ present = {s["name"].split("-")[1] for s in summary}
 absent = [n.replace("_", " ") for n in dc.experiments.constrained.CONSTRAINED if n not in present]
 apart = [s for s in summary if min(s["p"]) < 0.05 / len(s["p"])]
 peaks = [s["sigmas"][int(s["excess"].mean(1).argmax())] for s in knowing]
+flat = [
+    f"{s['left_out']} of {compared.record['config']['samples']:,} for {s['name'].replace('-', ' ')}"
+    for s in summary if s["left_out"]
+]  # fmt: skip
 dc.runtime.report(
     training_aim=said,
     training_rest=said_rest,
+    training_left_out=", ".join(flat) or "none",
     training_absent=", ".join(absent) or "none",
     training_law=f"{len(apart)} of {len(summary)}",
     training_few_levels=" or ".join(
@@ -770,7 +778,7 @@ dc.runtime.Table(
 #
 # The hardest closed forms are those of networks that may know their training images, or the parts of them: blocks of 4×4,
 # pooled codes, windows, a perceptron of the whole image. At low noise each is a *nearest-neighbour rule*, which jumps where two training
-# images, blocks or windows are equally near. A perceptron has to bend a smooth function into that jump, and next to
+# images, blocks or windows are equally near. A network has to bend a smooth function into that jump, and next to
 # a jump two denoisers that differ little may send the same noise to different images. Where such networks are in the run, their largest excess lies at
 # {glue:text}`training_few_levels`: neither where all training images look alike through the noise, nor where noise is too weak to carry
 # $y$ across a jump.

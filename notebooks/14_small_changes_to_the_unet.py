@@ -108,7 +108,7 @@ print(dc.experiments.origin(study))
 #
 # All this is a result of {glue:text}`study_units` networks, trained beforehand at the size that the
 # line below the figure tells. How they were made alike in all but one switch, and what we expected of
-# each, was written down before: {doc}`14a_design_of_the_study`.
+# each, was written down before: {doc}`20_design_of_the_study`.
 
 # %% tags=["remove-input"]
 config = study.record["config"]

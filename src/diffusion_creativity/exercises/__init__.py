@@ -4,13 +4,6 @@
 """
 
 from . import assignments
-from .chapter_00 import (
-    check_condition,
-    check_euler,
-    check_gaussian_from_noise,
-    check_guess,
-    check_keep,
-)
 from .chapter_01 import (
     check_count_copies,
     check_mix,
@@ -111,11 +104,11 @@ from .chapter_15 import (
     check_relative_error,
 )
 from .chapter_16 import (
-    check_decision_time,
-    check_end_point,
-    check_least_cost,
-    check_line_denoiser,
-    check_share_of_copies,
+    check_exponent,
+    check_linear_gap,
+    check_onset,
+    check_remembered,
+    check_unshuffle,
 )
 from .chapter_17 import (
     check_break_rate,
@@ -125,12 +118,19 @@ from .chapter_17 import (
     check_valid_share,
 )
 from .chapter_18 import check_samples_to_see, check_standard_error
-from .generalising import (
-    check_exponent,
-    check_linear_gap,
-    check_onset,
-    check_remembered,
-    check_unshuffle,
+from .chapter_19 import (
+    check_condition,
+    check_euler,
+    check_gaussian_from_noise,
+    check_guess,
+    check_keep,
+)
+from .chapter_21 import (
+    check_decision_time,
+    check_end_point,
+    check_least_cost,
+    check_line_denoiser,
+    check_share_of_copies,
 )
 
 __all__ = [

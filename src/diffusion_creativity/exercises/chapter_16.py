@@ -1,166 +1,218 @@
-"""Self-checks of chapter 16."""
+"""Self-checks of the chapter from copying to generalising."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from ..denoisers import ShallowReLU
-from ._verdict import mismatch, normal, verdict
+from ..data import load
+from ..denoisers import Convolutional
+from ._verdict import mismatch, misshapen, normal, verdict
 
 __all__ = [
-    "check_decision_time",
-    "check_end_point",
-    "check_least_cost",
-    "check_line_denoiser",
-    "check_share_of_copies",
+    "check_exponent",
+    "check_linear_gap",
+    "check_onset",
+    "check_remembered",
+    "check_unshuffle",
 ]
 
 
-def _nothing(solution, *arguments) -> str | None:
-    if solution(*arguments) is None:
-        return "the function returns nothing yet: write it, with a return"
-    return None
+def check_linear_gap(solution) -> bool:
+    """Check ``solution(mean_a, cov_a, mean_b, cov_b)``, the mean squared distance of samples."""
 
+    def root(A: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh(A)
+        return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
-def _points() -> Tensor:
-    return torch.tensor([-2.0, -0.5, 0.1, 1.9], dtype=torch.float64)
+    def case(seed: int, d: int = 4) -> tuple[Tensor, ...]:
+        a, b = normal(2, d, d, seed=seed)
+        means = normal(2, d, seed=seed + 1)
+        return means[0], a @ a.T, means[1], b @ b.T
 
-
-def check_line_denoiser(solution) -> bool:
-    """Check ``solution(y, x, radius)``: the denoiser on a line; y (n,), x (N,) ascending."""
-    x, r = _points(), 0.2
-
-    def flat() -> str | None:
-        for away in (-r, 0.0, r):
-            if problem := mismatch(solution(x + away, x, r), x):
-                return f"at distance {abs(away):g} of the points h must give the points: {problem}"
+    def number() -> str | None:
+        found = solution(*case(0))
+        if found is None:
+            return "the function returns nothing yet: write it, with a return"
+        if torch.as_tensor(found).numel() != 1 or not math.isfinite(float(found)):
+            return "return one finite number, the mean over the noise"
         return None
 
-    def outside() -> str | None:
-        y = torch.tensor([-9.0, 7.0], dtype=torch.float64)
-        if problem := mismatch(solution(y, x, r), x[[0, -1]]):
-            return f"left of the first point and right of the last h is constant: {problem}"
+    def same() -> str | None:
+        mean, cov, *_ = case(2)
+        if abs(float(solution(mean, cov, mean, cov))) > 1e-8:
+            return "one machine twice draws the same samples from the same noise: distance 0"
+        moved = float(solution(mean, cov, mean + 1, cov))
+        if abs(moved - 4) > 1e-6:
+            return f"means that differ by 1 in each of 4 entries are 4 apart, yours is {moved:.4g}"
         return None
 
-    def between() -> str | None:
-        middle = (x[1:] + x[:-1]) / 2
-        if problem := mismatch(solution(middle, x, r), middle):
-            return f"half way between two points h leaves y where it is: {problem}"
-        y = torch.linspace(-3, 3, 301, dtype=torch.float64)
-        expected = ShallowReLU.fit(x[:, None], radius=r)(y[:, None], 1.0)[:, 0]
-        if problem := mismatch(solution(y, x, r), expected):
-            return f"balls and middles are right, but not the slope in between: {problem}"
-        return None
-
-    checks = (lambda: _nothing(solution, x, x, r), flat, outside, between)
-    return verdict("on a line", checks)
-
-
-def check_least_cost(solution) -> bool:
-    """Check ``solution(x, radius)``: the least cost of a network that fits x (N,) on a line."""
-    x = _points()
-
-    def small() -> str | None:
-        found = float(solution(x[:2], 1e-9))
-        if math.isclose(found, 1, rel_tol=1e-6):
-            return (
-                "with r near 0 the slope jumps up once and down once, by 1 each: the cost is 2 for "
-                "two points, yours is 1. How many jumps has each gap?"
-            )
-        if not math.isclose(found, 2, rel_tol=1e-6):
-            return f"with r near 0 and two points the cost is 2, yours is {found:.4g}"
-        return None
-
-    def all_gaps() -> str | None:
-        for r in (0.05, 0.2, 0.29):
-            expected = ShallowReLU.fit(x[:, None], radius=r).cost(1.0)
-            found = float(solution(x, r))
-            if not math.isclose(found, expected, rel_tol=1e-6):
-                side = "above" if found > expected else "below"
-                return f"for r = {r:g} and four points yours is {side} the least cost"
-        return None
-
-    checks = (lambda: _nothing(solution, x, 0.1), small, all_gaps)
-    return verdict("least cost", checks)
-
-
-def check_end_point(solution) -> bool:
-    """Check ``solution(y, x)``: where the flow from y (n, d) ends; x (N + 1, d), corner first."""
-    turn = torch.linalg.qr(normal(5, 5, seed=1))[0]
-    edges = turn[:3] * torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)[:, None]
-    corner = normal(5, seed=2)
-
-    def ends(y: Tensor, x: Tensor) -> Tensor:
-        denoise = ShallowReLU.fit(x)
-        along = denoise.coordinates(y)
-        chosen = torch.where(along > denoise.sites[:, 1] / 2, denoise.sites[:, 1], 0)
-        return denoise.corner + chosen @ denoise.directions.T
-
-    def at_the_origin() -> str | None:
-        x = torch.cat([torch.zeros_like(edges[:1]), edges])
-        y = 2 * normal(200, 5, seed=3)
-        found = solution(y, x)
-        if problem := mismatch(found, ends(y, x)):
-            nearest = x[torch.cdist(y, x).argmin(1)]
-            if mismatch(found, nearest) is None:
-                return "the flow can also end on sums of training points; yours never does"
-            return f"with the corner at 0: {problem}. Which coordinates decide, and where?"
-        return None
-
-    def elsewhere() -> str | None:
-        x = torch.cat([corner[None], corner + edges])
-        y = 2 * normal(200, 5, seed=4)
-        if problem := mismatch(solution(y, x), ends(y, x)):
-            return f"right for a corner at 0, but not for one elsewhere: {problem}"
-        return None
-
-    x = torch.cat([torch.zeros_like(edges[:1]), edges])
-    checks = (lambda: _nothing(solution, edges, x), at_the_origin, elsewhere)
-    return verdict("end point", checks)
-
-
-def check_share_of_copies(solution) -> bool:
-    """Check ``solution(N)``: the share of training points among samples, N orthogonal edges."""
-
-    def one() -> str | None:
-        if not math.isclose(float(solution(1)), 1):
-            return "with one edge both ends are training points: the share is 1"
-        return None
-
-    def many() -> str | None:
-        for N in (2, 5, 12):
-            found, expected = float(solution(N)), (N + 1) / 2**N
-            if math.isclose(found, N / 2**N):
-                return f"for N = {N} one training point is missing: the corner is one too"
-            if not math.isclose(found, expected, rel_tol=1e-9):
-                return f"for N = {N} it is not {found:.4g}: count all vertices, then those of x"
-        return None
-
-    checks = (lambda: _nothing(solution, 2), one, many)
-    return verdict("share of copies", checks)
-
-
-def check_decision_time(solution) -> bool:
-    """Check ``solution(length, radius, offset)``: ln(σ_max/σ_min) that decides a coordinate."""
-
-    def decided() -> str | None:
-        if abs(float(solution(2.0, 0.3, 0.7))) > 1e-9:
-            return "an offset of ℓ/2 - r is on the border of the flat part: no time is needed"
-        return None
-
-    def by_flow() -> str | None:
-        for length, r, z in ((2.0, 0.3, 0.1), (1.0, 0.1, 0.01), (5.0, 2.0, 0.2)):
-            found = float(solution(length, r, z))
-            steps, moved = 20_000, z
-            for _ in range(steps):  # dz/dτ = φ(z) - z in small steps
-                moved += found / steps * moved * (length / (length - 2 * r) - 1)
-            if not math.isclose(moved, length / 2 - r, rel_tol=2e-3):
+    def exact() -> str | None:
+        for seed in (4, 6):
+            mean_a, cov_a, mean_b, cov_b = case(seed)
+            shift = (mean_a - mean_b).square().sum()
+            right = float((root(cov_a) - root(cov_b)).square().sum() + shift)
+            found = float(solution(mean_a, cov_a, mean_b, cov_b))
+            if abs(found - right) <= 1e-6 * right:
+                continue
+            cross = root(root(cov_a) @ cov_b @ root(cov_a)).trace()
+            best = float(cov_a.trace() + cov_b.trace() - 2 * cross + shift)
+            if abs(found - best) <= 1e-6 * best:
                 return (
-                    f"for ℓ = {length:g}, r = {r:g}, offset {z:g}: after your time the flow is at "
-                    f"offset {moved:.4g}, and the flat part begins at {length / 2 - r:g}"
+                    "that pairs the two laws as well as can be (the Fréchet distance); here the "
+                    "noise decides which samples are a pair"
+                )
+            if abs(found**2 - right) <= 1e-6 * right:
+                return "return the squared distance, not its root"
+            return (
+                f"for two random covariances the answer is {right:.4g}, yours is {found:.4g}: "
+                "write both samples as maps of one n, subtract, and take E nnᵀ = I"
+            )
+        return None
+
+    return verdict("linear gap", (number, same, exact))
+
+
+def check_unshuffle(solution) -> bool:
+    """Check ``solution(denoise, order)``: a denoiser of images from one of shuffled images."""
+    x = load("digits").x[:40].double()
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(5))
+    moved = x.flatten(1)[:, order].reshape(x.shape)
+    trained = Convolutional.fit(moved, kernel_size=3)
+    y = x[:6] + 0.5 * normal(6, 1, 8, 8, seed=6)
+    sigma = 0.5
+
+    def right() -> Tensor:
+        found = trained(y.flatten(1)[:, order].reshape(y.shape), sigma).flatten(1)
+        return found[:, order.argsort()].reshape(y.shape)
+
+    def shape() -> str | None:
+        denoise = solution(trained, order)
+        if not callable(denoise):
+            return f"return a function of (y, sigma), not {type(denoise).__name__}"
+        return misshapen(denoise(y, sigma), tuple(y.shape))
+
+    def identity() -> str | None:
+        found = solution(lambda z, sigma: z, order)(y, sigma)
+        if mismatch(found, y):
+            return (
+                "a denoiser that returns its input must still do so: what is shuffled on the way "
+                "in is to be put back on the way out, by the inverse order"
+            )
+        return None
+
+    def exact() -> str | None:
+        found = solution(trained, order)(y, sigma)
+        if mismatch(found, trained(y, sigma)) is None:
+            return (
+                "you call the denoiser on images whose pixels are in place: it knows shuffled ones"
+            )
+        if problem := mismatch(found, right()):
+            return (
+                f"{problem}: pixel i of a shuffled image is pixel order[i] of the image, so the "
+                "denoiser must be given y[order]"
+            )
+        return None
+
+    return verdict("unshuffle", (shape, identity, exact))
+
+
+def check_onset(solution) -> bool:
+    """Check ``solution(steps, values, threshold)``, when a curve first reaches a threshold."""
+    steps = [100, 200, 400, 800]
+    rising, bumpy = [0.0, 0.1, 0.5, 0.9], [0.0, 0.6, 0.2, 0.9]
+
+    def number() -> str | None:
+        found = solution(steps, rising, 0.3)
+        if found is None:
+            return "the function returns nothing yet: write it, with a return"
+        return None if 200 < found < 400 else (
+            f"the curve {rising} passes 0.3 between steps 200 and 400, yours says {found:.4g}"
+        )  # fmt: skip
+
+    def logarithmic() -> str | None:
+        found = solution(steps, rising, 0.3)
+        if abs(found - 300) < 1e-6:
+            return (
+                "half way between 200 and 400 on a logarithmic axis is 283: the moments are a "
+                "factor apart, so interpolate the logarithm of the step"
+            )
+        right = 200 * 2**0.5
+        if abs(found - right) > 1e-6 * right:
+            return f"0.3 is half way between 0.1 and 0.5, so step 200·√2; yours is {found:.4g}"
+        return None
+
+    def first() -> str | None:
+        found, right = solution(steps, bumpy, 0.3), 100 * 2**0.5
+        if abs(found - right) > 1e-6 * right:
+            return f"the curve {bumpy} passes 0.3 first before step 200, yours says {found:.4g}"
+        return None
+
+    def never() -> str | None:
+        found = solution(steps, rising, 0.95)
+        if found is None or not math.isnan(found):
+            return f"a curve that never reaches the threshold has no onset: nan, not {found}"
+        return None
+
+    return verdict("onset", (number, logarithmic, first, never))
+
+
+def check_exponent(solution) -> bool:
+    """Check ``solution(sizes, times)``, the least squares exponent of times ∝ sizes^a."""
+    sizes = [16.0, 32.0, 64.0, 128.0, 256.0]
+
+    def exact() -> str | None:
+        for a in (1.0, 0.5, 0.0):
+            found = solution(sizes, [7 * n**a for n in sizes])
+            if found is None:
+                return "the function returns nothing yet: write it, with a return"
+            if abs(found - a) > 1e-6:
+                return (
+                    f"times of exactly 7 · N^{a:g} have the exponent {a:g}, yours is {found:.4g}: "
+                    "fit a line with an intercept to the logarithms of both"
                 )
         return None
 
-    checks = (lambda: _nothing(solution, 2.0, 0.3, 0.1), decided, by_flow)
-    return verdict("decision time", checks)
+    def fitted() -> str | None:
+        noise = normal(5, seed=7).mul(0.3).exp().tolist()
+        times = [5 * n**0.8 * e for n, e in zip(sizes, noise, strict=True)]
+        u, v = (torch.tensor(s, dtype=torch.float64).log() for s in (sizes, times))
+        right = float(((u - u.mean()) * (v - v.mean())).sum() / (u - u.mean()).square().sum())
+        ends = math.log(times[-1] / times[0]) / math.log(sizes[-1] / sizes[0])
+        found = float(solution(sizes, times))
+        if abs(found - ends) < 1e-6:
+            return "you join the first and the last point: use all of them, by least squares"
+        if abs(found - right) > 1e-6:
+            return f"with noise the least squares slope is {right:.4g}, yours is {found:.4g}"
+        return None
+
+    return verdict("exponent", (exact, fitted))
+
+
+def check_remembered(solution) -> bool:
+    """Check ``solution(copies, valid, n, total)``: the share of memory behind a count of copies."""
+    cases = ((30, 100, 4000, 20_000), (100, 100, 64, 17_496), (5, 5, 1, 2), (20, 100, 20, 100))
+
+    def exact() -> str | None:
+        for copies, valid, n, total in cases:
+            found = solution(copies, valid, n, total)
+            if found is None:
+                return "the function returns nothing yet: write it, with a return"
+            base, share = n / total, copies / valid
+            right = (share - base) / (1 - base)
+            if abs(found - right) <= 1e-9:
+                continue
+            where = f"for {copies} copies among {valid} valid samples, {n} of {total} faces known"
+            if abs(found - share) < 1e-9:
+                return (
+                    f"{where}: who knows the rules alone copies a share of {base:g}; allow for it"
+                )
+            if abs(found - (share - base)) < 1e-9:
+                return (
+                    f"{where}: a machine that copies with probability m and else draws any valid "
+                    "face copies a share of m + (1 - m) n / total; solve for m"
+                )
+            return f"{where} the answer is {right:.4g}, yours is {found:.4g}"
+        return None
+
+    return verdict("remembered", (exact,))

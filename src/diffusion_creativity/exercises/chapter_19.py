@@ -1,4 +1,4 @@
-"""Self-checks of the refresher: Gaussians, principal components, least squares, Euler's method."""
+"""Self-checks of chapter 19: a refresher."""
 
 from itertools import pairwise
 

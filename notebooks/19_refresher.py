@@ -297,7 +297,7 @@ plt.show()
 # Each takes a few lines. Write the function, uncomment the self-check, run.
 #
 # ```{exercise} Colour the noise
-# :label: ex-00-colour
+# :label: ex-19-colour
 #
 # Write `colour(z, mean, cov)`: from standard normal `z` (n, d), samples of $\normal(\mu, \Sigma)$.
 # ```
@@ -310,7 +310,7 @@ def colour(z, mean, cov): ...  # your code: return (n, d)
 # dc.exercises.check_gaussian_from_noise(colour)
 
 # %% [markdown]
-# ```{solution-start} ex-00-colour
+# ```{solution-start} ex-19-colour
 # :class: dropdown
 # ```
 #
@@ -329,7 +329,7 @@ assert dc.exercises.check_gaussian_from_noise(colour_solution)
 # ```
 #
 # ```{exercise} Learn one, guess the others
-# :label: ex-00-condition
+# :label: ex-19-condition
 #
 # Write `condition(mean, cov, value)`: for a Gaussian in $d$ dimensions whose *last* entry turns out to be `value`, the mean and the covariance of the $d - 1$ others.
 # ```
@@ -342,7 +342,7 @@ def condition(mean, cov, value): ...  # your code: return mean, cov
 # dc.exercises.check_condition(condition)
 
 # %% [markdown]
-# ```{solution-start} ex-00-condition
+# ```{solution-start} ex-19-condition
 # :class: dropdown
 # ```
 #
@@ -363,7 +363,7 @@ assert dc.exercises.check_condition(condition_solution)
 # ```
 #
 # ```{exercise} Keep k numbers
-# :label: ex-00-keep
+# :label: ex-19-keep
 #
 # Write `keep(x, k)`: points `x` (N, d) moved to the nearest point of the best plane of $k$ dimensions.
 # ```
@@ -376,7 +376,7 @@ def keep(x, k): ...  # your code: return (N, d)
 # dc.exercises.check_keep(keep)
 
 # %% [markdown]
-# ```{solution-start} ex-00-keep
+# ```{solution-start} ex-19-keep
 # :class: dropdown
 # ```
 #
@@ -397,7 +397,7 @@ assert dc.exercises.check_keep(keep_solution)
 # ```
 #
 # ```{exercise} The best linear guess
-# :label: ex-00-guess
+# :label: ex-19-guess
 #
 # Write `guess(y, x)`: the $A$ and $b$ of least squares for points `y` (N, m) and `x` (N, d), so that `y @ A.T + b` is near `x`.
 # ```
@@ -410,7 +410,7 @@ def guess(y, x): ...  # your code: return A (d, m), b (d,)
 # dc.exercises.check_guess(guess)
 
 # %% [markdown]
-# ```{solution-start} ex-00-guess
+# ```{solution-start} ex-19-guess
 # :class: dropdown
 # ```
 #
@@ -431,7 +431,7 @@ assert dc.exercises.check_guess(guess_solution)
 # ```
 #
 # ```{exercise} Follow the slope
-# :label: ex-00-euler
+# :label: ex-19-euler
 #
 # Write `euler(slope, y, times)`: Euler's method from `y` at `times[0]` through all other times, for `slope(y, t)`. Times may fall.
 # ```
@@ -444,7 +444,7 @@ def euler(slope, y, times): ...  # your code: return y at times[-1]
 # dc.exercises.check_euler(euler)
 
 # %% [markdown]
-# ```{solution-start} ex-00-euler
+# ```{solution-start} ex-19-euler
 # :class: dropdown
 # ```
 #
