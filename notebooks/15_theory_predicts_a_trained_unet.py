@@ -35,6 +35,8 @@ profile = "book"  # "smoke": seconds, "book": what the site shows, "gpu": full s
 seed = 0
 
 # %% tags=["hide-input"]
+import contextlib
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -152,7 +154,7 @@ explorer
 
 # %% [markdown]
 # ```{warning}
-# This is a study of the size of a CPU. Images are averaged down to 16×16 pixels, the networks are small and were trained for a few minutes on 2,000 images, one seed each. The papers
+# This is a study of the size of a CPU. Images are averaged down to 16×16 pixels, the networks are small and were trained for a few minutes on 2,000 images (of CIFAR-10, the first of a subset of 10,000), one seed each. The papers
 # that we compare with used 32×32 pixels and more, all training images, and GPUs. Where an outcome differs from theirs, that may be the reason. `--profile gpu` names the larger run, which has
 # not been made.
 # ```
@@ -372,14 +374,24 @@ dc.runtime.report(
 
 # %% tags=["hide-input"]
 settings = get("theory_vs_network").config("book")
+
+
+def pictures_of(v):
+    """The training images of a network; None where no folder with them was named."""
+    name = v.split("-")[0].replace("cifar10", "cifar10_subset")  # what the committed run had
+    if os.environ.get("DIFFUSION_CREATIVITY_DATA"):
+        with contextlib.suppress(OSError):
+            return study.images(name, settings)[0]
+    print(f"{title(v)}: left out, DIFFUSION_CREATIVITY_DATA names no folder with {name}.")
+    return None
+
+
 eights = {}
 for v in (f"{d}-{n}" for d in sets for n in ("unet_circular", "unet_zeros")):
     if v not in record:
         continue
-    try:
-        pictures, _ = study.images(v.split("-")[0], settings)
-    except OSError:  # the data can neither be found nor downloaded
-        print(f"{title(v)}: left out, the images could not be had.")
+    pictures = pictures_of(v)
+    if pictures is None:
         continue
     step = 2**settings.depth
     moved = torch.cat([pictures.roll((i, j), (2, 3)) for i in (0, step) for j in (0, step)])
@@ -508,10 +520,8 @@ for v in ("fashion_mnist-unet_zeros", "cifar10-unet_zeros"):
     if v not in record:
         continue
     one = record[v]
-    try:
-        pictures, _ = study.images(v.split("-")[0], settings)
-    except OSError:  # the data can neither be found nor downloaded
-        print(f"{title(v)}: left out, the images could not be had.")
+    pictures = pictures_of(v)
+    if pictures is None:
         continue
     sides = (
         *settings.windows,
