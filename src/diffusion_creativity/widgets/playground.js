@@ -100,12 +100,13 @@ function render({ model, el }) {
   const ui = build(targets), still = matchMedia("(prefers-reduced-motion: reduce)"), linked = hasAddress();
   const cache = new Map();
   let state = sane(fromText((linked && stateInAddress()) || "", spec.start), targets);
-  let scene = null, frame = 0, speak = 0, playing = null, colours = null, silence = 0;
+  let scene = null, frame = 0, speak = 0, playing = null, colours = null, silence = 0, stale = false, whole = { took: 0, end: 0 };
   el.replaceChildren(ui.root);
   ui.link.textContent = linked ? "Copy link" : "Copy code";
 
   // Everything that depends on target, architecture, parameter, steps and seed.
   function prepare() {
+    stale = false;
     const spot = targets[state.target], architecture = ARCHITECTURES[state.arch];
     if (!spot.sketch && !cache.has(state.target)) cache.set(state.target, spot.make());
     const data = spot.sketch ? spot.make(state.draw?.[state.target]) : cache.get(state.target), problem = { data, kind: spot.kind, the: spot.the, shape: spot.shape, value: state.p };
@@ -146,6 +147,9 @@ function render({ model, el }) {
 
   function draw(now) {
     frame = 0;
+    const began = performance.now();
+    if (stale && sheet.busy && began - whole.end < 4 * whole.took) return drawSheet();
+    if (stale) prepare();
     if (playing) advance(now);
     compute(playing || sheet.busy ? 7 : 24);
     const { y, sigma, p } = samplesNow(), { problem, reach, run } = scene, there = run.done >= wanted();
@@ -160,8 +164,16 @@ function render({ model, el }) {
     ui.root.drawn = (ui.root.drawn || 0) + 1;
     show(sigma, p);
     if (!run.finished || playing) schedule();
-    else if (!scene.facts) scene.facts = factsOf(scene);
+    else if (!scene.facts && !sheet.busy) scene.facts = factsOf(scene);
     if (!playing) tell();
+    if (sheet.busy) whole = { took: performance.now() - began, end: performance.now() };
+  }
+
+  // While a hand draws, the target follows at every frame, law and samples as often as there is time.
+  function drawSheet() {
+    sheet.draw({ data: scene.spot.make(state.draw[state.target]) }, colours);
+    ui.root.drawn++;
+    schedule();
   }
 
   const schedule = () => { if (!frame) frame = requestAnimationFrame(draw); };
@@ -241,7 +253,10 @@ function render({ model, el }) {
     if (before.target !== state.target || before.arch !== state.arch) state = sane({ ...state, p: "p" in part ? part.p : null }, targets, before.arch);
     else if (before.draw !== state.draw) state = sane(state, targets);
     if (part.target && before.arch !== state.arch) say(`${ARCHITECTURES[before.arch].label} needs ${ARCHITECTURES[before.arch].needs}: now ${ARCHITECTURES[state.arch].label.toLowerCase()}.`);
-    if (["target", "arch", "p", "steps", "seed", "draw"].some((k) => before[k] !== state[k])) prepare();
+    if (["target", "arch", "p", "steps", "seed", "draw"].some((k) => before[k] !== state[k])) {
+      if (finished) prepare();
+      else stale = true;
+    }
     if (finished) remember();
     schedule();
   }
