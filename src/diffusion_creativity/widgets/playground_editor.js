@@ -172,7 +172,7 @@ function makeSheet(panel, id, { change, moved, say }) {
   }
 
   return {
-    get busy() { return live !== null || pointer !== null; },
+    get busy() { return pointer !== null; }, // with the keyboard each key is a pause
     show(next, now) {
       if (next !== kind) lay(next);
       if (kind && !live && pointer === null && now !== text) { text = kept = now; if (kind === "pixels") spot[0] = Math.min(spot[0], images().length - 1); }
