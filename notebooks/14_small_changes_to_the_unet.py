@@ -237,7 +237,7 @@ PLACES = np.arange(len(KINDS))
 sizes = [size for size in ("many", "few") if key("baseline", size) in finished]
 
 
-def draw(network, size):
+def draw(network, size=sizes[0]):
     there = key(network, size) in finished
     shares = [mean(network, m, size) if there else 0.0 for m in KINDS]
     base = [mean("baseline", m, size) for m in KINDS]
@@ -259,12 +259,13 @@ def draw(network, size):
     }
 
 
+controls = [
+    Choice("network", networks, "network", start=chosen[min(2, len(chosen) - 1)]),
+    Choice("size", {f"{config[s]:,}": s for s in sizes}, "training images"),
+]  # the second only where both sizes have been run
 Explorer.precomputed(
     draw,
-    [
-        Choice("network", networks, "network", start=chosen[min(2, len(chosen) - 1)]),
-        Choice("size", {f"{config[s]:,}": s for s in sizes}, "training images"),
-    ],
+    controls[: len(sizes)],
     {
         "network": Panel("this network", kind="images"),
         "baseline": Panel("baseline", kind="images"),

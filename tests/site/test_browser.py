@@ -79,7 +79,8 @@ def test_every_control_changes_picture_and_description(browser, address, chapter
     with watch.watched(browser, f"{address}notebooks/{chapter}.html") as (page, problems):
         widgets = page.locator(".dc-explorer")
         assert widgets.count() == page.locator(watch.WIDGETS).count()
-        assert widgets.count() > 0, "each chapter has something to move"
+        moves = widgets.count() > 0 or chapter.startswith("20_")  # a protocol: tables alone
+        assert moves, "each chapter has something to move"
         move_everything(page)
     assert problems == []
 
