@@ -77,32 +77,19 @@ THEORIES = {
 }
 
 
-def stored(name, sizes):
-    """The committed result of an experiment at the largest size there is; None where there is none."""
-    for size in sizes:
-        try:
-            found = dc.experiments.load(name, size)
-        except FileNotFoundError:
-            continue
-        known = found.record["provenance"]
-        print(f"{name}, profile {size}: {known['date']}, {', '.join(known['device'])}, {known['seeds']} seed(s), "
-              f"{known['wall_s'] / 60:,.0f} minutes, sources {known['source_hash']}.")  # fmt: skip
-        print(f"STALE: {found.reason}." if found.stale else "Up to date with this code.")
-        if found.missing:
-            print(f"INCOMPLETE: not finished are {', '.join(found.missing)}.")
-        return found
-    print(f"There is no result of {name} here. This computes it:\n"
-          f"python -m diffusion_creativity run {name} --profile {sizes[-1]}")  # fmt: skip
-    return None
-
-
 # %% [markdown]
 # ## Look first
 #
 # Above, ten samples of a trained network. Below, what a theory predicts from the same ten starts. Choose the network, then the theory.
 
 # %% tags=["hide-input"]
-result = stored("theory_vs_network", ("gpu", "book"))
+result = dc.experiments.largest("theory_vs_network")
+print(
+    dc.experiments.origin(result)
+    if result
+    else "There is no result of the networks here. This computes it:\n"
+    "python -m diffusion_creativity run theory_vs_network --profile book"
+)
 
 # %% tags=["hide-input"]
 record = (

@@ -96,17 +96,7 @@ for name, fit in kinds.items():
 
 
 # %% tags=["hide-input"]
-def stored():
-    """The largest committed result, None where this copy of the book has none."""
-    for size in ("gpu", "book"):
-        try:
-            return dc.experiments.load("generalisation", size)
-        except FileNotFoundError:
-            continue
-    return None
-
-
-result = stored()
+result = dc.experiments.largest("generalisation")
 units = (
     {u["variant"]: u["metrics"] for u in result.record["units"] if u["seed"] == 0} if result else {}
 )
@@ -120,15 +110,7 @@ else:
     from safetensors.torch import load_file
 
     tensors = {name: load_file(result.folder / f"{name}-0.safetensors") for name in units}
-    known = result.record["provenance"]
-    print(f"generalisation: {known['date']}, {', '.join(known['device'])}, profile {known['profile']}, "
-          f"{known['wall_s']:,.0f} s, {known['units']} units, {known['seeds']} seed(s)\n"
-          f"torch {', '.join(known['torch'])}, sources {known['source_hash']}, "
-          f"configuration {known['config_hash']}")  # fmt: skip
-    if result.stale:
-        print(f"STALE: made by an earlier version of the code: {result.reason}.")
-    if result.missing:
-        print(f"Not finished when this was written: {', '.join(result.missing)}.")
+    print(dc.experiments.origin(result))
 pace = result.record["config"]["pace"] if result else None
 for n in pairs:
     made["UNet", n] = list(tensors[f"pair-{n}"]["last"].float())
@@ -297,7 +279,13 @@ least = [metrics.nearest(*(x[:n] for x in hands))[0].min() for n in sizes]
 assert all(f < b for f, b in zip(formula, limits, strict=True))
 assert all(apart["perfect", n].sqrt() > e for n, e in zip(sizes, least, strict=True))
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
-per_pixel = lambda squares: (torch.stack(squares) / d).sqrt()  # noqa: E731
+
+
+def per_pixel(squares):
+    """Root of a squared distance of images, for each pixel."""
+    return (torch.stack(squares) / d).sqrt()
+
+
 ax.loglog(sizes, per_pixel(limits), "--", color=COLORS["law"], label="linear, bound")
 ax.loglog(sizes, per_pixel(formula), color=COLORS["law"], label="linear, formula")
 ax.loglog(
@@ -876,7 +864,9 @@ def valid(m):
 
 
 first = moments[0] if moments else "—"
-if result and known["profile"] == "book" and ("UNet", 4096) in losses:  # what the text says
+if (
+    result and result.record["provenance"]["profile"] == "book" and ("UNet", 4096) in losses
+):  # what the text says
     assert losses["linear", 4096][0] < losses["UNet", 4096][0]
     assert all(
         exponents[k][0].low < 1 < exponents[k][0].high

@@ -84,25 +84,13 @@ def percent(value, digits=0):
 # **Which rules go first when the window shrinks?**
 
 # %% tags=["hide-input"]
-result = None
-for size in ("gpu", "book"):
-    try:
-        result = dc.experiments.load("alignment", size)
-        break
-    except FileNotFoundError:
-        continue
-if result is None:
-    print("There is no result of the study here. This computes it:\n"
-          "python -m diffusion_creativity run alignment")  # fmt: skip
-else:
-    known = result.record["provenance"]
-    print(f"Read from results/alignment: profile {known['profile']}, {known['date']}, {', '.join(known['device'])}, "
-          f"{known['seeds']} seed(s), sources {known['source_hash']}.")  # fmt: skip
-    if result.missing:
-        print(
-            f"Incomplete: {len(result.missing)} of {len(result.missing) + len(result.record['units'])} units missing."
-        )
-    print(f"STALE: {result.reason}." if result.stale else "Up to date with this code.")
+result = dc.experiments.largest("alignment")
+print(
+    dc.experiments.origin(result)
+    if result
+    else "There is no result of the study here. This computes it:\n"
+    "python -m diffusion_creativity run alignment"
+)
 units = {}
 for unit in result.record["units"] if result else []:
     units.setdefault(unit["variant"], []).append(unit["metrics"])

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bookbuild.tree import Tree
 from edition import assignments
-from edition.notebook import Book
+from edition.notebook import Book, settle
 
 
 def students(root: Path, book: Book) -> dict[Path, str]:
@@ -43,14 +43,7 @@ def main() -> int:
     if options.instructor:
         options.instructor.mkdir(parents=True, exist_ok=True)
         texts = instructors(root, book, options.instructor)
-    stale = [
-        p for p, text in texts.items() if not p.exists() or p.read_text(encoding="utf-8") != text
-    ]
-    for path in stale:
-        print(f"{'out of step' if options.check else 'written'}: {path}")
-        if not options.check:
-            path.write_text(texts[path], encoding="utf-8")
-    return 1 if stale and options.check else 0
+    return settle(texts, options.check)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bookbuild.tree import Tree
-from edition.notebook import Book, edition
+from edition.notebook import Book, edition, settle
 
 
 def editions(tree: Tree) -> dict[Path, str]:
@@ -32,14 +32,7 @@ def main() -> int:
         texts = editions(tree)
     except ValueError as error:
         sys.exit(str(error))
-    stale = [
-        p for p, text in texts.items() if not p.exists() or p.read_text(encoding="utf-8") != text
-    ]
-    for path in stale:
-        print(f"{'out of step' if options.check else 'written'}: {path.relative_to(tree.root)}")
-        if not options.check:
-            path.write_text(texts[path], encoding="utf-8")
-    return 1 if stale and options.check else 0
+    return settle(texts, options.check)
 
 
 if __name__ == "__main__":

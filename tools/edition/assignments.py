@@ -16,7 +16,7 @@ import nbformat
 
 from .blocks import Heading
 from .inline import Inline
-from .notebook import BADGE, SETUP, Book, code_cell, name_cells
+from .notebook import BADGE, SETUP, Book, code_cell, packed
 from .numbers import Chapter
 from .render import Renderer
 
@@ -115,15 +115,7 @@ def written(book, name, preparation, functions=None, answers=None) -> str:
         if "import diffusion_creativity" in cell.source:
             cells += preparation
     cells[1].source = with_badge(book, name, cells[1].source)
-    name_cells(cells)
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata = {
-        "colab": {"provenance": [], "toc_visible": True},
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    nbformat.validate(notebook)
-    return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+    return packed(cells)
 
 
 def stub(text: str) -> str:

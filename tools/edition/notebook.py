@@ -152,6 +152,11 @@ def edition(book: Book, name: str) -> str:
         if cell.cell_type == "markdown" and starts != ends:
             in_solution = starts > ends
     cells[1].source = with_badge(book, name, cells[1].source)
+    return packed(cells)
+
+
+def packed(cells: list) -> str:
+    """The text of a notebook with these cells, as Jupyter and Colab expect it."""
     name_cells(cells)
     notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata = {
@@ -161,3 +166,15 @@ def edition(book: Book, name: str) -> str:
     }
     nbformat.validate(notebook)
     return nbformat.writes(notebook, version=4).rstrip("\n") + "\n"
+
+
+def settle(texts: dict[Path, str], check: bool) -> int:
+    """Write the editions that are out of step, or only name them; 1 if `check` finds any."""
+    stale = [
+        p for p, text in texts.items() if not p.exists() or p.read_text(encoding="utf-8") != text
+    ]
+    for path in stale:
+        print(f"{'out of step' if check else 'written'}: {path}")
+        if not check:
+            path.write_text(texts[path], encoding="utf-8")
+    return 1 if stale and check else 0
