@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -120,6 +121,7 @@ def test_a_truncated_unit_is_computed_again(walk, tmp_path, share):
     file = tmp_path / ".units" / "walk" / "book" / "short-1.safetensors"
     content = file.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
+    (tmp_path / "walk" / "metrics.json").unlink()  # else it would come back from there
     walk.calls.clear()
     lines = []
     again = experiments.run("walk", out=tmp_path, resume=True, say=lines.append)
@@ -560,9 +562,58 @@ def test_collect_refuses_to_lose_units_of_the_same_sources(walk, tmp_path):
     experiments.run("walk", out=tmp_path)
     before = (tmp_path / "walk" / "metrics.json").read_bytes()
     (tmp_path / ".units" / "walk" / "book" / "short-1.safetensors").unlink()
+    (tmp_path / "walk" / "short-1-walk.png").unlink()  # so that it does not come back
     with pytest.raises(ValueError, match="holds short-1, which are not among the finished units"):
         experiments.collect("walk", out=tmp_path)
     assert (tmp_path / "walk" / "metrics.json").read_bytes() == before
+
+
+def test_units_come_back_from_the_result_in_another_clone(walk, tmp_path):
+    stopped_at(walk, 5, tmp_path)
+    partial = experiments.collect("walk", out=tmp_path)
+    units = tmp_path / ".units" / "walk" / "book"
+    before = {path.name: store.read_unit(path) for path in units.glob("*.safetensors")}
+    shutil.rmtree(tmp_path / ".units")
+    assert experiments.collect("walk", out=tmp_path).record == partial.record
+    assert walk.calls == []
+    after = {path.name: store.read_unit(path) for path in units.glob("*.safetensors")}
+    assert set(after) == set(before)
+    assert len(after) == 4
+    for name, unit in after.items():
+        assert unit.record | {"begun": 0} == before[name].record | {"begun": 0}
+        assert torch.equal(unit.tensors["path"], before[name].tensors["path"])
+        assert torch.equal(unit.sheets["walk"], before[name].sheets["walk"])
+    shutil.rmtree(tmp_path / ".units")
+    whole = experiments.run("walk", out=tmp_path, resume=True)
+    assert walk.calls == ["short-2", "long-2"]
+    assert whole.missing == []
+
+
+@pytest.mark.parametrize("gone", ["short-1-walk.png", "short-1.safetensors"])
+def test_a_unit_that_a_result_no_longer_holds_whole_is_computed_again(walk, tmp_path, gone):
+    whole = experiments.run("walk", out=tmp_path)
+    shutil.rmtree(tmp_path / ".units")
+    path = tmp_path / "walk" / gone
+    path.write_bytes(path.read_bytes()[:50])
+    walk.calls.clear()
+    assert lasting(experiments.run("walk", out=tmp_path, resume=True).record) == lasting(
+        whole.record
+    )
+    assert walk.calls == ["short-1"]
+
+
+def test_units_of_other_sources_do_not_come_back(walk, tmp_path):
+    experiments.run("walk", out=tmp_path)
+    shutil.rmtree(tmp_path / ".units")
+    edit(walk, "STEP = 1.0", "STEP = 2.0")
+    walk.calls.clear()
+    experiments.run("walk", out=tmp_path, resume=True)
+    assert len(walk.calls) == 6
+
+
+def test_the_bar_can_be_left_out(walk, tmp_path, capsys):
+    experiments.run("walk", "smoke", out=tmp_path, bar=False, say=lambda _: None)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_collect_counts_the_seeds_that_it_finds_or_is_given(walk, tmp_path):

@@ -306,7 +306,7 @@ def test_figure_is_light_and_asks_for_nothing():
     assert not re.search(r"https?://|fetch\(|XMLHttpRequest|import\s", made._esm)
     page = plane(title="<b> & co").html()
     assert page.count("</script>") == 1
-    assert "<title>&lt;b> &amp; co</title>" in page
+    assert "<title>&lt;b&gt; &amp; co</title>" in page
 
 
 # ---------------------------------------------------------------- what is refused

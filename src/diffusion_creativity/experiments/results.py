@@ -182,14 +182,22 @@ def _result(
         files += [f"{name}-{key}.png" for key in unit.sheets]
         files += [f"{name}.safetensors"] if unit.tensors else []
     records = [unit.record for unit in stored]
-    kept = ("variant", "seed", "metrics", "wall_s")
     return {
         "experiment": experiment.name,
         "provenance": _provenance(profile, config, records),
         "config": asdict(config),
         "summary": summary(records),
-        "units": [{key: record[key] for key in kept} for record in records],
+        "units": [_unit(unit) for unit in stored],
         "files": sorted(files),
+    }
+
+
+def _unit(unit: store.Stored) -> dict[str, Any]:
+    """Return what metrics.json holds of one unit: all from which its file can be made again."""
+    kept = ("variant", "seed", "metrics", "wall_s", "device", "torch")
+    return {key: unit.record[key] for key in kept} | {
+        "sheets": {key: list(images.shape) for key, images in unit.sheets.items()},
+        "tensors": bool(unit.tensors),
     }
 
 

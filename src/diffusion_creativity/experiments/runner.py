@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from .. import _files, _validate
-from . import launch, results, store
+from . import launch, recovery, results, store
 from .ledger import Ledger, Work
 from .registry import Config, Experiment, get, unit_name
 from .sharing import share
@@ -28,6 +28,7 @@ def run(
     out: str | Path | None = None,
     device: str | torch.device | None = None,
     rank: int = 0,
+    bar: bool = True,
     say: Callable[[str], None] = print,
 ) -> results.Result:
     """Run an experiment and write ``results/NAME``.
@@ -45,9 +46,10 @@ def run(
     seeds
         How many seeds, 0 … seeds - 1; by default what the configuration says.
     resume
-        Skip the units that were finished earlier with the same configuration and sources. Without
-        it all are computed again, each replaced when its successor is finished. Needed to join a
-        run that another process has begun.
+        Skip the units that were finished earlier with the same configuration and sources, also
+        those that only the result itself holds, as in a fresh clone. Without it all are computed
+        again, each replaced when its successor is finished. Needed to join a run that another
+        process has begun.
     workers
         How many processes to start; they share the units, the cores and the GPUs of this machine.
     out
@@ -56,6 +58,8 @@ def run(
         By default a GPU where there is one.
     rank
         Number of this process among those that a launcher started; the first one clears up.
+    bar
+        Whether to show how far the run is, on standard error.
     say
         Takes the lines that tell the reader what happens.
     """
@@ -70,15 +74,17 @@ def run(
     _files.write(folder.parents[1] / ".gitignore", b"*\n")
     ledger = Ledger(folder, _units(config, count), results.stamp(experiment, config), time.time())
     if rank == 0:
+        if resume:
+            recovery.restore(target, ledger)
         _begin(ledger, name, resume, say)
     devices = [launch.default_device(i) if device is None else torch.device(device)
                for i in range(workers)]  # fmt: skip
     error = None
-    with _Bar(ledger, name, say, shown=rank == 0) as bar:
+    with _Bar(ledger, name, say, shown=bar and rank == 0) as listener:
         if workers == 1:
-            error = share(experiment, config, ledger, devices[0], bar)
+            error = share(experiment, config, ledger, devices[0], listener)
         else:
-            work_together(experiment, profile, ledger, devices, bar)
+            work_together(experiment, profile, ledger, devices, listener)
     if missing := ledger.missing():
         raise RuntimeError(_why_missing(ledger, missing)) from error
     return results.write(experiment, profile, config, ledger, target)
@@ -94,8 +100,9 @@ def collect(
 ) -> results.Result:
     """Write ``results/NAME`` from the units that are finished, and compute nothing.
 
-    Only units of the present sources and configuration count. The result says which are missing.
-    It replaces the one that is there, except where that would lose units of the same sources.
+    Only units of the present sources and configuration count, those of the result that is there
+    among them. The result says which are missing. It replaces the one that is there, except where
+    that would lose units of the same sources.
 
     Parameters
     ----------
@@ -113,6 +120,8 @@ def collect(
     found = sorted((v, int(seed)) for v, _, seed in kept if v in config.variants)
     ledger = Ledger(folder, found, results.stamp(experiment, config))
     _say_why_not(ledger, "does not count", say)
+    ledger.work = found = sorted({*found, *_held(target, config)})
+    recovery.restore(target, ledger)
     finished = [seed for _, seed in set(found) - set(ledger.missing())]
     if not finished:
         raise ValueError(f"{folder} holds no finished unit of the present sources of {name}")
@@ -129,6 +138,12 @@ def _folders(experiment: Experiment, profile: str, out: str | Path | None) -> tu
     root = store.results_root(out)
     result = store.result_folder(root, experiment, profile)
     return result, store.unit_folder(root, experiment, profile)
+
+
+def _held(target: Path, config: Config) -> list[Work]:
+    """The units that the result in a folder holds, as far as the configuration has them still."""
+    units = [(u["variant"], u["seed"]) for u in results.earlier(target).get("units", [])]
+    return [unit for unit in units if unit[0] in config.variants]
 
 
 def _units(config: Config, seeds: int) -> list[Work]:
