@@ -2,6 +2,9 @@
 PROFILE ?= book
 PYTEST_ARGS ?=
 RUN := .venv/bin/python
+# Files of tests side by side, one process for each core; what a browser is timed in runs alone
+# after them. Status 5: the arguments choose no such test.
+SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 .PHONY: help env book test serve lab edition lock clean
 
 help: ## this list
@@ -14,7 +17,8 @@ book: env ## run the chapters and build the site in _build/html (PROFILE=smoke|b
 	@$(RUN) tools/build_book.py --profile $(PROFILE)
 
 test: env ## everything: package, laws, notebooks, site in a browser
-	@$(RUN) -m pytest $(PYTEST_ARGS)
+	@$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not browser" $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	@$(RUN) -m pytest -m browser $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 serve: book ## show the site on localhost
 	@$(RUN) tools/serve.py
