@@ -11,7 +11,7 @@ import nbformat
 from .keys import digest, files_below
 from .tree import Tree
 
-SETTINGS = ("_config.yml", "_toc.yml")
+SETTINGS = ("_config.yml", "_toc.yml", "CITATION.cff")
 
 
 def own_citations(text: str, prefix: str) -> str:
