@@ -5,10 +5,10 @@ RUN := .venv/bin/python
 # Files of tests side by side, one process for each core; what a browser is timed in runs alone
 # after them. Status 5: the arguments choose no such test.
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
-.PHONY: help env book test serve lab edition lock clean
+.PHONY: help env book test serve lab edition links exit-test lock release clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
 
 env: ## create or update .venv from requirements.lock
 	@python=$$(sh tools/find_python.sh) && "$$python" tools/environment.py
@@ -33,5 +33,14 @@ edition: env ## rewrite notebooks/*.ipynb from the sources
 lock: env ## resolve the newest versions into requirements.lock and environment.yml
 	@$(RUN) tools/lock.py
 
+links: book ## ask every address of other hosts that the site and the papers name (PROFILE as for book)
+	@$(RUN) tools/links.py
+
+exit-test: book ## build the pages with the newest plain Sphinx, without Jupyter Book
+	@$(RUN) tools/plain_sphinx.py --profile $(PROFILE)
+
+release: env ## commit and tag a release: make release VERSION=1.2.0 (RELEASE_ARGS=--dry-run shows it)
+	@$(RUN) tools/release.py $(VERSION) $(RELEASE_ARGS)
+
 clean: ## remove what make made, the environments included
-	rm -rf _build .venv .venv-colab
+	rm -rf _build .venv .venv-colab .venv-sphinx

@@ -127,9 +127,9 @@ def test_readme_gives_both_commands_and_the_ways_in():
 
 
 def test_commands_that_pages_name_are_targets_of_make():
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
     for path in [*PAGES, *PAPERS]:
-        named = set(re.findall(r"^make (\w+)|`make (\w+)", TEXT[path], re.M))
+        named = set(re.findall(r"^make ([\w-]+)|`make ([\w-]+)", TEXT[path], re.M))
         assert {a or b for a, b in named} <= targets, path.name
 
 
