@@ -65,6 +65,7 @@ def repair(app, exception):
 def setup(app):
     """Register with Sphinx."""
     app.setup_extension("live_figure")
+    app.setup_extension("moved_pages")
     app.connect("autodoc-process-docstring", plain_signs, priority=100)
     # Jupyter Book always sets this option, with or without the extension that defines it.
     app.add_config_value("comments_config", {}, "html")

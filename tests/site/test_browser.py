@@ -10,6 +10,10 @@ from . import watch
 
 CHAPTERS = Tree().chapters()
 PAGES = [f"{page}.html" for page in toc_pages(yaml.safe_load((ROOT / "_toc.yml").read_text()))]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text())
+MOVED = {
+    f"{old}.html": f"{new}.html" for old, new in CONFIG["sphinx"]["config"]["moved_pages"].items()
+}
 pytestmark = pytest.mark.browser
 PHONE = 390
 NO_ALT = "images => images.filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.outerHTML)"
@@ -37,7 +41,7 @@ def test_every_other_page_is_quiet_described_and_narrow(browser, address, site):
     found = {}
     for file in sorted(site.rglob("*.html")):
         path = file.relative_to(site).as_posix()
-        if path in [*PAGES, "index.html"] or path.startswith("_static"):
+        if path in [*PAGES, *MOVED, "index.html"] or path.startswith("_static"):
             continue
         with watch.watched(browser, address + path, width=PHONE) as (page, problems):
             seen = page.locator("img").evaluate_all(NO_ALT) + page.evaluate(TOO_WIDE)
@@ -52,6 +56,16 @@ def test_front_door_leads_to_the_preface(browser, address):
     page.goto(address)
     page.wait_for_url(f"{address}{PAGES[0]}")
     page.close()
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_old_address_leads_to_the_new_page_without_scripts(browser, address, old):
+    """A page that has moved, as a reader's bookmark knows it."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address + old)
+    page.wait_for_url(address + MOVED[old])
+    context.close()
 
 
 @pytest.mark.parametrize("path", [f"notebooks/{name}.html" for name in CHAPTERS] + PAGES[:1])

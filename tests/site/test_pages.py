@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 
+import yaml
 from bookbuild import check
-from bookbuild.tree import Tree
+from bookbuild.tree import ROOT, Tree
 from vendor import MANIFEST
 from vendor import check as check_vendored
 
@@ -44,6 +45,16 @@ def test_each_chapter_says_how_it_was_run(site):
         assert record["profile"] == "smoke"
         assert record["versions"]["torch"]
         assert f"source {record['source_hash'][:10]}" in page
+
+
+def test_old_addresses_lead_to_new_ones(site):
+    """Pages that have moved, as _config.yml names them."""
+    moved = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["moved_pages"]
+    for old, new in moved.items():
+        target = re.search(r'content="0; url=([^"]+)"', (site / f"{old}.html").read_text())[1]
+        reached = (site / old).parent.joinpath(target).resolve()
+        assert reached == (site / f"{new}.html").resolve()
+        assert reached.is_file()
 
 
 def test_vendored_files_are_those_recorded():
