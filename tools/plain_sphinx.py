@@ -51,7 +51,8 @@ SHOWN = [*PACKAGES, "docutils", "myst-parser", "pydata-sphinx-theme"]
 TAIL = """
 import importlib.util, sys
 sys.path.insert(0, {extensions!r})
-extensions.remove("jupyter_book")
+ours_alone = ("jupyter_book", "sphinx_jupyterbook_latex")
+extensions = [name for name in extensions if name not in ours_alone]
 missing = [name for name in extensions if importlib.util.find_spec(name) is None]
 if missing:
     raise ImportError(f"not in this environment: {{missing}}")
