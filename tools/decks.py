@@ -25,6 +25,10 @@ SOURCES = "book/decks"
 ASSETS = ("deck.css", "deck.js")
 
 
+class DeckFailed(Exception):
+    """A deck names what is not there, or cannot be read."""
+
+
 def material(executed: Path, chapters: list[str]) -> Material:
     """What the executed chapters offer."""
     found = Material()
@@ -46,7 +50,7 @@ def decks(tree: Tree, profile: str) -> dict[str, bytes]:
         try:
             html = page.page(slides_of(source.read_text(encoding="utf-8")))
         except ValueError as error:
-            raise ValueError(f"{SOURCES}/{source.name}, {error}") from None
+            raise DeckFailed(f"{SOURCES}/{source.name}, {error}") from None
         files |= {f"{source.stem}.html": html.encode(), **page.pictures}
     return files
 
@@ -59,7 +63,7 @@ def main() -> int:
     tree = Tree()
     try:
         files = decks(tree, options.profile)
-    except (ValueError, FileNotFoundError) as error:
+    except (DeckFailed, FileNotFoundError) as error:
         sys.exit(str(error))
     for name, content in files.items():
         path = tree.html / "decks" / name

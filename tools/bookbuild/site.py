@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from decks import DeckFailed
+
 from .check import problems
 from .progress import say
 from .signals import uninterrupted
@@ -93,7 +95,10 @@ def make_site(tree: Tree, profile: str, records: dict[str, dict]) -> Path:
     """Build the site of a profile unless the one at hand has the same inputs."""
     site = tree.site(profile)
     recover(site)
-    files = wanted(tree, profile, records)
+    try:
+        files = wanted(tree, profile, records)
+    except DeckFailed as error:
+        raise SiteFailed(str(error)) from None
     key = stage_key(tree, files)
     if stamp_of(site) == key:
         say("pages: up to date")

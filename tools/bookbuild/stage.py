@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import nbformat
+from decks import decks
 
 from .keys import digest, files_below
 from .tree import Tree
@@ -84,6 +85,8 @@ def wanted(tree: Tree, profile: str, records: dict[str, dict]) -> dict[str, byte
             files[path.relative_to(tree.root).as_posix()] = path.read_bytes()
     for name in records:
         files[f"notebooks/{name}.ipynb"] = page_notebook(tree.executed(profile) / f"{name}.ipynb")
+    for name, content in decks(tree, profile).items():
+        files[f"book/_extra/decks/{name}"] = content
     files["provenance.json"] = (json.dumps(provenance(records), indent=1) + "\n").encode()
     return files
 

@@ -31,7 +31,7 @@ class Live:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a chapter: the picture, what it shows in words, and its live form if it has one."""
+    """A figure of a chapter: its picture, what it shows in words, its live form if there is one."""
 
     name: str
     chapter: str

@@ -63,7 +63,11 @@ class SlideInline(Inline):
 
     def __init__(self, chapter: str, book, material: Material):
         super().__init__(
-            chapter, book.numbering, book.bibliography, book.macros, lambda name: page_of(book, name)
+            chapter,
+            book.numbering,
+            book.bibliography,
+            book.macros,
+            lambda name: page_of(book, name),
         )
         self.anchors = {id(entry): label for label, entry in book.numbering.labels.items()}
         self.roles["glue:text"] = lambda name: named(material.numbers, name, "number")
@@ -123,7 +127,7 @@ class Page:
     def section(self, slide: Slide) -> str:
         """One slide; an error says on which."""
         try:
-            columns = "".join(f'<div class="column">{self.column(c)}</div>' for c in slide.columns)
+            body = self.body(slide.body)
             notes = self.html(slide.notes)
             title = self.html(slide.title).strip().removeprefix("<p>").removesuffix("</p>")
         except ValueError as error:
@@ -131,15 +135,15 @@ class Page:
         level = "h1" if slide.opens else "h2"
         return (
             f'<section class="{" ".join(kinds(slide))}"><{level}>{title}</{level}>'
-            f'<div class="columns">{columns}</div><aside class="notes">{notes}</aside></section>'
+            f'<div class="body">{body}</div><aside class="notes">{notes}</aside></section>'
         )
 
-    def column(self, column: tuple[str | Item, ...]) -> str:
-        """Text and items of a column."""
+    def body(self, pieces: tuple[str | Item, ...]) -> str:
+        """Text and items of a slide."""
         make = {"figure": self.figure, "theorem": self.statement, "equation": self.equation}
         return "".join(
             make[piece.kind](piece.name) if isinstance(piece, Item) else self.html(piece)
-            for piece in column
+            for piece in pieces
         )
 
     def inline(self, chapter: str = "") -> SlideInline:
@@ -207,7 +211,7 @@ class Page:
 
 def kinds(slide: Slide) -> list[str]:
     """What the style sheet wants to know of a slide."""
-    only_words = not any(isinstance(piece, Item) for column in slide.columns for piece in column)
+    only_words = not any(isinstance(piece, Item) for piece in slide.body)
     asks = slide.title.startswith(PREDICT)
     which = {"title": slide.opens, "predict": asks, "words": only_words}
     return [name for name, holds in which.items() if holds]

@@ -1,4 +1,4 @@
-"""The text of a deck: slides between lines of ``---``, columns between ``||``, notes after ``Note:``.
+"""The text of a deck: slides between lines of ``---``, each with what is said after ``Note:``.
 
 A line ``{figure}name``, ``{theorem}label`` or ``{equation}label`` stands for something of a
 chapter; everything else is Markdown with the roles of the book.
@@ -23,11 +23,11 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True)
 class Slide:
-    """One slide: its heading, its columns of Markdown and items, and what the speaker reads."""
+    """One slide: its heading, its Markdown and items in order, and what the speaker reads."""
 
     title: str
     opens: bool  # a title slide
-    columns: tuple[tuple[str | Item, ...], ...]
+    body: tuple[str | Item, ...]
     notes: str
 
 
@@ -42,8 +42,8 @@ def split_at(lines: list[str], mark: str) -> list[list[str]]:
     return parts
 
 
-def column_of(lines: list[str]) -> tuple[str | Item, ...]:
-    """Markdown and items of a column, in order."""
+def body_of(lines: list[str]) -> tuple[str | Item, ...]:
+    """Markdown and items of a slide, in order."""
     pieces: list[list[str] | Item] = [[]]
     for line in lines:
         if match := ITEM.match(line):
@@ -62,9 +62,8 @@ def slide_of(lines: list[str]) -> Slide:
     match = HEADING.match(body[0]) if body else None
     if match is None:
         raise ValueError(f"a slide begins with # or ##, this one with {body[:1] or ['nothing']}")
-    columns = tuple(column_of(part) for part in split_at(body[1:], "||"))
     said = "\n".join(line for part in notes for line in part).strip()
-    return Slide(match["title"], match["marks"] == "#", columns, said)
+    return Slide(match["title"], match["marks"] == "#", body_of(body[1:]), said)
 
 
 def slides_of(text: str) -> list[Slide]:
