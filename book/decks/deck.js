@@ -67,16 +67,18 @@
   const release = () => { if (inFigure(document.activeElement)) document.activeElement.blur(); };
   document.addEventListener("keydown", (event) => { if (turns(event)) release(); }, true);
   document.addEventListener("pointerup", (event) => {
-    if (inFigure(event.target) && event.target.tagName !== "SELECT") setTimeout(release);
+    if (inFigure(event.target) && event.target.tagName !== "SELECT") release();
   });
 
   const deck = window.Reveal;
-  const everything = () => Promise.all([...document.querySelectorAll(".live")].map((f) => show(f.closest("section"))));
+  const printed = /[?&](print-pdf|view=print)/.test(location.search) // in pages after it is ready
+    ? new Promise((done) => deck.on("pdf-ready", done)) : null;
+  const everything = () => Promise.all([...document.querySelectorAll(".slides section")].map(show));
   deck.on("slidechanged", ({ currentSlide }) => show(currentSlide));
   window.deckReady = deck.initialize({
     width: 1280, height: 720, margin: 0, center: false, display: "flex", hash: true, transition: "none",
     backgroundTransition: "none", slideNumber: "c/t", controlsTutorial: false, scrollActivationWidth: 0,
     pdfSeparateFragments: false, pdfMaxPagesPerSlide: 1, plugins: [window.RevealNotes],
     keyboardCondition: (event) => turns(event) || !inFigure(event.target),
-  }).then(() => (deck.isPrintView() ? everything() : show(deck.getCurrentSlide())));
+  }).then(() => (printed ? printed.then(everything) : show(deck.getCurrentSlide())));
 })();
