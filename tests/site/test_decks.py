@@ -126,4 +126,6 @@ def test_a_deck_prints_one_page_a_slide(browser, site, deck):
         slides = page.locator(".slides section").count()
         assert page.locator(".pdf-page").count() == slides
         assert page.locator(".live:not([data-fitted])").count() == 0
+        for slide in page.locator(".pdf-page > section").all():
+            assert slide.evaluate(OUTSIDE) + slide.evaluate(CROWDED) == []
     assert problems == []
