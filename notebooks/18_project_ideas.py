@@ -515,6 +515,89 @@ assert many < few
 # ```{solution-end}
 # ```
 #
+# ```{exercise}
+# :label: ex-18-budget
+#
+# **How many of each?** To train once costs as much as drawing `cost` samples. Your budget is fixed. Write
+# `samples_per_run(share, between, cost)`: how many samples each run should give, so that the variance of
+# {prf:ref}`prop-projects-seeds` is least (no need to round). Does the answer depend on the budget?
+# ```
+
+
+# %%
+def samples_per_run(share, between, cost): ...  # your code: a number
+
+
+# dc.exercises.check_samples_per_run(samples_per_run)
+
+# %% [markdown]
+# ```{solution-start} ex-18-budget
+# :class: dropdown
+# ```
+#
+# Let $w = p(1-p) - \tau^2$. A budget $B$ buys $S = B/(c + n)$ runs of $n$ samples, so the variance is
+# $(c + n)(\tau^2 + w/n)/B = (c\tau^2 + w + n\tau^2 + cw/n)/B$. The last two terms are least together where they are equal: at
+# $n = \sqrt{cw}/\tau$, whatever $B$ is. Below, the run is a training set of {numref}`fig-projects-seeds`, and
+# training costs as much as ten thousand samples.
+
+
+# %%
+def samples_per_run_solution(share, between, cost):
+    return math.sqrt(cost * (share * (1 - share) - between**2)) / between
+
+
+assert dc.exercises.check_samples_per_run(samples_per_run_solution)
+print(f"{samples_per_run_solution(p, math.sqrt(between), 10_000):.0f} samples of each run")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-18-pairs
+#
+# **What pairs save.** Write `paired_saving(a, b)`: from the errors of two machines on the same inputs (two vectors),
+# the number of inputs that pairs need, as a share of what separate inputs would need for the same
+# precision. When is it above 1?
+# ```
+
+
+# %%
+def paired_saving(a, b): ...  # your code: a number
+
+
+# dc.exercises.check_paired_saving(paired_saving)
+
+# %% [markdown]
+# ```{solution-start} ex-18-pairs
+# :class: dropdown
+# ```
+#
+# {prf:ref}`prop-projects-pairs`. Above 1 when the errors are negatively correlated: each machine is good where the other
+# is bad.
+
+
+# %%
+def paired_saving_solution(a, b):
+    return ((a - b).var() / (a.var() + b.var())).item()
+
+
+assert dc.exercises.check_paired_saving(paired_saving_solution)
+print(f"{100 * paired_saving_solution(a, b):.1f} % of the images")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
+# :label: ex-18-page
+#
+# **One page.** Research. Choose a project. Before you open its notebook write the page of
+# {ref}`the checklist <sec-projects-checklist>`: the claim, the number that decides it, a control that must fail
+# and one that must succeed, how many runs and samples, what is held equal. Give it to someone who
+# should try to find a result that would satisfy your page and still prove nothing.
+# ```
+#
 # ## Summary
 #
 # - A count that is zero bounds a rate by about $3/n$ ({prf:ref}`prop-projects-none`).

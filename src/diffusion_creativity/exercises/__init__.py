@@ -117,7 +117,12 @@ from .chapter_17 import (
     check_overlap,
     check_valid_share,
 )
-from .chapter_18 import check_samples_to_see, check_standard_error
+from .chapter_18 import (
+    check_paired_saving,
+    check_samples_per_run,
+    check_samples_to_see,
+    check_standard_error,
+)
 from .chapter_19 import (
     check_condition,
     check_euler,
@@ -189,6 +194,7 @@ __all__ = [
     "check_normal_equations",
     "check_onset",
     "check_overlap",
+    "check_paired_saving",
     "check_pooled_spread",
     "check_project",
     "check_rare_share",
@@ -199,6 +205,7 @@ __all__ = [
     "check_rescaled_encoder",
     "check_ridge_variance",
     "check_right_place",
+    "check_samples_per_run",
     "check_samples_to_see",
     "check_score",
     "check_share_of_copies",

@@ -2,9 +2,16 @@
 
 import math
 
-from ._verdict import verdict
+from torch import Tensor
 
-__all__ = ["check_samples_to_see", "check_standard_error"]
+from ._verdict import normal, verdict
+
+__all__ = [
+    "check_paired_saving",
+    "check_samples_per_run",
+    "check_samples_to_see",
+    "check_standard_error",
+]
 
 
 def _no_number(answer: object) -> str | None:
@@ -78,3 +85,70 @@ def check_standard_error(solution) -> bool:
         return None
 
     return verdict("how many runs", (equal_runs, many_samples, one_sample))
+
+
+def check_samples_per_run(solution) -> bool:
+    """Check ``solution(share, between, cost)``: samples of each run that spend a budget best."""
+
+    def known() -> str | None:
+        if problem := _no_number(answer := solution(0.5, 0.3, 9.0)):
+            return problem
+        if not math.isclose(float(answer), 4.0, rel_tol=1e-6):
+            return (
+                "a rate of 0.5 with 0.3 between runs leaves 0.16 within them; if training costs as "
+                f"much as nine samples, each run should give 4, yours gives {answer:g}"
+            )
+        return None
+
+    def least() -> str | None:
+        for share, between, cost in ((0.2, 0.05, 1000.0), (0.5, 0.01, 50.0), (0.9, 0.2, 3.0)):
+            n = float(solution(share, between, cost))
+            if n <= 0:
+                return f"each run must give some samples, not {n:g}"
+
+            def price(n: float, p=share, t=between, c=cost) -> float:
+                return (c + n) * (t**2 + (p * (1 - p) - t**2) / n)  # variance times budget
+
+            if better := [m for m in (0.9 * n, 1.1 * n) if price(m) < price(n)]:
+                return (
+                    f"with a share of {share:g}, {between:g} between runs and training that costs "
+                    f"{cost:g} samples, {better[0]:.4g} samples of each run would leave a smaller "
+                    f"variance for the same money than your {n:.4g}"
+                )
+        return None
+
+    return verdict("how many of each", (known, least))
+
+
+def check_paired_saving(solution) -> bool:
+    """Check ``solution(a, b)``: inputs that pairs need, as a share of those for separate inputs."""
+
+    def made(covariance: float, tilt: float) -> tuple[Tensor, Tensor]:
+        common, a, b = normal(3, 400, seed=18)
+        return 1 + common + a, 7 + covariance * common + tilt * b
+
+    def a_number() -> str | None:
+        return _no_number(solution(*made(1.0, 1.0)))
+
+    def the_same() -> str | None:
+        a, _ = made(1.0, 1.0)
+        if abs(answer := float(solution(a, a + 5))) > 1e-9:
+            return (
+                "two machines whose errors differ by 5 on every input are told apart by one pair: "
+                f"the share is 0, yours is {answer:g}"
+            )
+        return None
+
+    def formula() -> str | None:
+        for covariance, tilt in ((1.0, 1.0), (3.0, 0.5), (-1.0, 1.0)):
+            a, b = made(covariance, tilt)
+            right = float((a - b).var() / (a.var() + b.var()))
+            if not math.isclose(answer := float(solution(a, b)), right, rel_tol=1e-6):
+                return (
+                    f"for errors with variances {float(a.var()):.3f} and {float(b.var()):.3f}, and "
+                    f"{float((a - b).var()):.3f} of their difference, yours is {answer:.4f}: which "
+                    "variance has the mean difference in pairs, and which without?"
+                )
+        return None
+
+    return verdict("what pairs save", (a_number, the_same, formula))
