@@ -372,7 +372,9 @@ dc.runtime.Table(
 
 # %% tags=["hide-output"]
 with tempfile.TemporaryDirectory() as folder:
-    tiny = dc.experiments.run("unet_study", "smoke", out=Path(folder), bar=False, say=lambda line: None)
+    tiny = dc.experiments.run(
+        "unet_study", "smoke", out=Path(folder), bar=False, say=lambda line: None
+    )
     print(dc.experiments.table(tiny))
 
 # %% [markdown]

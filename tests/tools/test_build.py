@@ -72,6 +72,13 @@ def test_only_what_changed_is_run_again(small):
     assert stale(small) == ["01_a", "02_b"]
 
 
+def test_the_memory_of_the_kernel_is_recorded(small):
+    write(small.root, "02_b", "block = bytearray(200_000_000)")  # it is zeroed, so it is there
+    records = execute.execute(small, "smoke")
+    more = records["02_b"]["peak_bytes"] - records["01_a"]["peak_bytes"]
+    assert 150e6 < more < 250e6
+
+
 def test_a_damaged_result_is_run_again(small):
     execute.execute(small, "smoke")
     (small.executed("smoke") / "01_a.ipynb").write_text("{}")

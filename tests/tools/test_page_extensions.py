@@ -86,3 +86,17 @@ def test_each_page_says_how_to_cite_it(pages):
     assert "https://example.org/book/notebooks/first.html" in page
     assert "@incollection{denoisersdream_first," in page
     assert page.count("Cite this page") == 1
+
+
+def test_the_table_of_runs_adds_up():
+    from run_table import rows
+
+    records = {
+        "notebooks/a": {"seconds": 12.4, "peak_bytes": 800_000_000},
+        "notebooks/b": {"seconds": 30.4, "peak_bytes": 1_250_000_000},
+    }
+    assert rows(records)[2:] == [
+        "| {doc}`/notebooks/a` | 12 | 800 |",
+        "| {doc}`/notebooks/b` | 30 | 1,250 |",
+        "| sum, and most | 43 | 1,250 |",
+    ]

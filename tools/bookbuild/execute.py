@@ -38,10 +38,12 @@ class Job:
     process: subprocess.Popen | None = None
     target: Path = field(init=False)
     error: Path = field(init=False)
+    usage: Path = field(init=False)
 
     def __post_init__(self):
         self.target = self.folder / f"{self.chapter}.ipynb"
         self.error = self.folder / f"{self.chapter}.error.json"
+        self.usage = self.folder / f"{self.chapter}.usage.json"
         self.target.parent.mkdir(exist_ok=True)  # a project's name has a folder in it
 
 
@@ -77,7 +79,7 @@ def start(tree: Tree, job: Job, profile: str, seed: int, jobs: int) -> None:
     script = Path(__file__).with_name("run_notebook.py")
     command = [sys.executable, str(script), str(tree.source(job.chapter)), str(job.target)]
     command += ["--profile", profile, "--seed", str(seed), "--error", str(job.error)]
-    command += ["--timeout", str(CELL_SECONDS[profile])]
+    command += ["--timeout", str(CELL_SECONDS[profile]), "--usage", str(job.usage)]
     log = (job.folder / f"{job.chapter}.log").open("wb")
     with log:
         job.process = subprocess.Popen(
@@ -117,6 +119,7 @@ def keep(tree: Tree, job: Job, profile: str, seed: int, seconds: float) -> None:
         "profile": profile,
         "seed": seed,
         "seconds": round(seconds, 1),
+        "peak_bytes": json.loads(job.usage.read_text(encoding="utf-8"))["peak_bytes"],
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "source_hash": digest([tree.source(job.chapter).read_bytes()]),
         "output_hash": digest([job.target.read_bytes()]),

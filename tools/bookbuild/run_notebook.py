@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -104,6 +105,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def peak_memory() -> int:
+    """Largest resident memory of any process that this one started and that has ended, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
 def stop(signum, frame):
     """Turn a request to stop into the exception that lets the kernel be shut down."""
     raise KeyboardInterrupt
@@ -118,6 +125,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=int, default=600, help="seconds per cell")
     parser.add_argument("--error", type=Path, required=True, help="where to describe a failure")
+    parser.add_argument("--usage", type=Path, help="where to note the memory that was used")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the kernel")
     parser.add_argument("--cwd", type=Path, help="where the kernel starts (default: beside SOURCE)")
     options = parser.parse_args()
@@ -125,9 +133,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kernel-") as folder:
         isolate(Path(folder), options.python)
         try:
-            return run(options)
+            status = run(options)
         except KeyboardInterrupt:
             return 130
+    if options.usage:
+        options.usage.write_text(json.dumps({"peak_bytes": peak_memory()}), encoding="utf-8")
+    return status
 
 
 if __name__ == "__main__":
