@@ -174,6 +174,7 @@ Explorer.precomputed(
 # architecture, on the line, in the plane and on digits. Keep it open while you read. Everything in it
 # is computed by your browser, and each state has a link that you can share. (Polynomials in the plane
 # act on each coordinate by itself there; in the figure above, on both coordinates jointly.)
+# On {doc}`a page of its own <../book/playground>` you can also draw a target by hand.
 
 # %%
 some_digits = dc.data.load("digits").subset(200, seed=seed).x
