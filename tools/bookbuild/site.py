@@ -15,6 +15,7 @@ from pathlib import Path
 from decks import DeckFailed
 
 from .check import problems
+from .downloads import add_downloads
 from .progress import say
 from .signals import uninterrupted
 from .stage import lay_down, stage_key, wanted
@@ -110,6 +111,7 @@ def make_site(tree: Tree, profile: str, records: dict[str, dict]) -> Path:
     with tempfile.TemporaryDirectory(prefix="sphinx-", dir=tree.build) as folder:
         html = sphinx(tree.stage(profile), Path(folder), log)
         shutil.copy(tree.stage(profile) / "provenance.json", html)
+        add_downloads(tree, html)
         found = problems(html, list(records))
         if found:
             raise SiteFailed("The site was built but is not good:\n" + "\n".join(found))

@@ -16,7 +16,7 @@ import nbformat
 
 from .blocks import Heading
 from .inline import Inline
-from .notebook import BADGE, SETUP, Book, code_cell, packed
+from .notebook import Book, below_title, code_cell, colab_badge, packed, setup_cell
 from .numbers import Chapter
 from .render import Renderer
 
@@ -56,16 +56,6 @@ def renderer(book: Book, name: str) -> Plain:
     return Plain(Chapter(name, 0), inline)
 
 
-def with_badge(book: Book, name: str, markdown: str) -> str:
-    """Put the Colab badge below the title."""
-    path = book.repository.split("github.com/")[-1]
-    badge = BADGE.split(" · ")[0].format(
-        path=path, branch=book.branch, chapter=f"assignments/{name}"
-    )
-    title, _, rest = markdown.partition("\n")
-    return f"{title}\n\n{badge}\n{rest}"
-
-
 def student(book: Book, name: str) -> str:
     """Return the text of the student's .ipynb file."""
     return written(book, name, [])
@@ -97,9 +87,7 @@ def taken_apart(text: str) -> tuple[dict[str, str], str]:
 
 def written(book, name, preparation, functions=None, answers=None) -> str:
     """Put an edition together; with `functions` and `answers` it is the instructor's."""
-    setup = nbformat.v4.new_code_cell(SETUP.format(repository=book.repository).rstrip())
-    setup.metadata.update(cellView="form", tags=["setup"], jupyter={"source_hidden": True})
-    plain, cells = renderer(book, name), [setup]
+    plain, cells = renderer(book, name), [setup_cell(book)]
     for cell in source(book.root, name).cells:
         tags = cell.metadata.get("tags", [])
         if cell.cell_type == "markdown":
@@ -114,7 +102,7 @@ def written(book, name, preparation, functions=None, answers=None) -> str:
             cells.append(new)
         if "import diffusion_creativity" in cell.source:
             cells += preparation
-    cells[1].source = with_badge(book, name, cells[1].source)
+    cells[1].source = below_title(cells[1].source, colab_badge(book, f"assignments/{name}"))
     return packed(cells)
 
 

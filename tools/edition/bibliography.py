@@ -14,6 +14,8 @@ class Bibliography:
 
     def __init__(self, path: Path):
         self.data: BibliographyData = parse_file(str(path))
+        self.style = find_plugin("pybtex.style.formatting", "plain")()  # slow to look up
+        self.backend = find_plugin("pybtex.backends", "markdown")()
 
     def entry(self, key: str):
         """One reference; a wrong key is an error that names it."""
@@ -39,8 +41,6 @@ class Bibliography:
 
     def listing(self, keys: set[str]) -> str:
         """The references with these keys as a Markdown list, in alphabetical order."""
-        style = find_plugin("pybtex.style.formatting", "plain")()
-        backend = find_plugin("pybtex.backends", "markdown")()
-        entries = style.format_entries([self.entry(key) for key in sorted(keys)])
-        lines = [" ".join(entry.text.render(backend).split()) for entry in entries]
+        entries = self.style.format_entries([self.entry(key) for key in sorted(keys)])
+        lines = [" ".join(entry.text.render(self.backend).split()) for entry in entries]
         return "\n".join("- " + re.sub(r"\\([-.()!#+])", r"\1", line) for line in lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,9 +28,10 @@ if importlib.util.find_spec("diffusion_creativity") is None:
 BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{path}/blob/{branch}/notebooks/{chapter}.ipynb)"
-    " · [{words} on the book's site]({site}notebooks/{page}.html)"
 )
+ON_THE_SITE = "[{words} on the book's site]({site}notebooks/{page}.html)"
 PROJECTS_PAGE = "18_project_ideas"  # the chapter that describes the projects
+Convert = Callable[[nbformat.NotebookNode, Renderer], list]
 FOLDED_TAGS = {"hide-input", "hide-cell", "remove-input"}
 
 
@@ -84,15 +86,22 @@ def title_of(markdown: str) -> str:
     return match[1] if match else "untitled"
 
 
-def with_badge(book: Book, name: str, markdown: str) -> str:
-    """Put the Colab badge below the title."""
-    path = book.repository.split("github.com/")[-1]
-    page, words = (PROJECTS_PAGE, "all projects") if name in book.projects else (name, "this page")
-    badge = BADGE.format(
-        path=path, branch=book.branch, chapter=name, site=book.site, page=page, words=words
-    )
+def below_title(markdown: str, line: str) -> str:
+    """Put a line of its own below the title of a first cell."""
     title, _, rest = markdown.partition("\n")
-    return f"{title}\n\n{badge}\n{rest}"
+    return f"{title}\n\n{line}\n{rest}"
+
+
+def colab_badge(book: Book, name: str) -> str:
+    """The button that opens a notebook of the repository in Colab."""
+    path = book.repository.split("github.com/")[-1]
+    return BADGE.format(path=path, branch=book.branch, chapter=name)
+
+
+def on_the_site(book: Book, name: str) -> str:
+    """The link to the page that a notebook belongs to."""
+    page, words = (PROJECTS_PAGE, "all projects") if name in book.projects else (name, "this page")
+    return ON_THE_SITE.format(site=book.site, page=page, words=words)
 
 
 def code_cell(cell):
@@ -105,13 +114,13 @@ def code_cell(cell):
     return new
 
 
-def convert_cell(cell, renderer: Renderer, in_solution: bool) -> list:
+def convert_cell(cell, renderer: Renderer) -> list:
     """The cells that one source cell becomes."""
     if cell.cell_type == "markdown":
         text = renderer.text(cell.source)
         return [nbformat.v4.new_markdown_cell(text)] if text else []
     new = code_cell(cell)
-    if in_solution:
+    if renderer.in_solution:
         new.metadata["jupyter"] = {"source_hidden": True}
     caption = cell.metadata.get("mystnb", {}).get("figure", {}).get("caption")
     if not caption:
@@ -132,26 +141,37 @@ def name_cells(cells: list) -> None:
         seen.add(cell["id"])
 
 
-def edition(book: Book, name: str) -> str:
-    """The Jupyter edition of a chapter or a project, as the text of its .ipynb file."""
-    chapter = book.chapter(name)
-    inline = Inline(name, book.numbering, book.bibliography, book.macros, book.page_link)
-    renderer = Renderer(chapter, inline)
+def setup_cell(book: Book):
+    """The cell that installs the package where it is missing."""
     setup = nbformat.v4.new_code_cell(SETUP.format(repository=book.repository).rstrip())
     setup.metadata.update(cellView="form", tags=["setup"], jupyter={"source_hidden": True})
-    cells, in_solution = [setup], False
+    return setup
+
+
+def inline_of(book: Book, name: str) -> Inline:
+    """What renders the lines of a chapter."""
+    return Inline(name, book.numbering, book.bibliography, book.macros, book.page_link)
+
+
+def converted(book: Book, name: str, renderer: Renderer, convert: Convert = convert_cell) -> list:
+    """All cells of a chapter or a project, the set-up first."""
+    cells = [setup_cell(book)]
     for index, cell in enumerate(book.sources[name].cells):
         try:
-            cells += convert_cell(cell, renderer, in_solution)
+            cells += convert(cell, renderer)
         except ValueError as error:
             first = cell.source.strip().splitlines()[0]
             raise ValueError(
                 f"notebooks/{name}.py, cell {index + 1} ({first!r}): {error}"
             ) from None
-        starts, ends = (cell.source.rfind(f"{{solution-{what}}}") for what in ("start", "end"))
-        if cell.cell_type == "markdown" and starts != ends:
-            in_solution = starts > ends
-    cells[1].source = with_badge(book, name, cells[1].source)
+    return cells
+
+
+def edition(book: Book, name: str) -> str:
+    """The Jupyter edition of a chapter or a project, as the text of its .ipynb file."""
+    cells = converted(book, name, Renderer(book.chapter(name), inline_of(book, name)))
+    line = f"{colab_badge(book, name)} · {on_the_site(book, name)}"
+    cells[1].source = below_title(cells[1].source, line)
     return packed(cells)
 
 

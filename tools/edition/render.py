@@ -31,6 +31,7 @@ class Renderer:
 
     def __init__(self, chapter: Chapter, inline: Inline):
         self.chapter, self.inline = chapter, inline
+        self.in_solution = False  # between a solution's start and its end
 
     def text(self, markdown: str) -> str:
         """A whole Markdown cell."""
@@ -83,8 +84,11 @@ class Renderer:
             return self.proof(block)
         if name in ("solution", "solution-start"):
             return self.solution(block)
-        if name in ("solution-end", "exercise-end"):
-            return "*End of the solution.*" if name == "solution-end" else ""
+        if name == "solution-end":
+            self.in_solution = False
+            return "*End of the solution.*"
+        if name == "exercise-end":
+            return ""
         if name in ADMONITIONS:
             return self.admonition(block)
         if name == "figure":
@@ -115,6 +119,7 @@ class Renderer:
         """A folded solution; one with code cells cannot fold them, so it names them."""
         exercise = self.inline.reference(block.argument)
         if block.name == "solution-start":
+            self.in_solution = True
             body = self.blocks(block.blocks)
             return f"**Solution to {exercise}** (in the folded cells that follow)\n\n{body}"
         return details(f"Solution to {exercise}", self.blocks(block.blocks))
