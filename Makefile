@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Files of tests side by side, one process for each core; what a browser is timed in runs alone
 # after them. Status 5: the arguments choose no such test.
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
-.PHONY: help env book test serve lab edition links exit-test lock release clean
+.PHONY: help env book pdf test serve lab edition links exit-test lock release clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,9 @@ env: ## create or update .venv from requirements.lock
 
 book: env ## run the chapters and build the site in _build/html (PROFILE=smoke|book|gpu)
 	@$(RUN) tools/build_book.py --profile $(PROFILE)
+
+pdf: book ## print the site as one PDF, into its downloads
+	@$(RUN) tools/pdf.py
 
 test: env ## everything: package, laws, notebooks, site in a browser
 	@$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not browser" $(PYTEST_ARGS) || [ $$? -eq 5 ]

@@ -26,7 +26,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 VIEW = "application/vnd.jupyter.widget-view+json"
 FOR_A_SCREEN = ("api/", "book/playground", "book/downloads")
 # Controls, and the folded code that draws figures. A folded solution is printed.
-NOT_PRINTED = "script, style, .headerlink, .copybtn, details.hide, .book-provenance"
+NOT_PRINTED = "script, style, .headerlink, .copybtn, details.hide, .book-cite"
 PAPER = """
 .cover, .bd-article { break-after: page; }
 .cover { text-align: center; }
@@ -51,10 +51,10 @@ code that draws figures is left out.</p>
 class Site:
     """A built site, and where its pages, pictures and links are on paper."""
 
-    def __init__(self, tree: Tree):
-        self.html = tree.html
-        if not (self.html / "index.html").exists():
-            raise FileNotFoundError(f"there is no site in {self.html}: run make book first")
+    def __init__(self, tree: Tree, folder: Path):
+        self.html = folder
+        if not (folder / "index.html").exists():
+            raise FileNotFoundError(f"there is no site in {folder}: run make book first")
         settings = yaml.safe_load((tree.root / "_config.yml").read_text(encoding="utf-8"))
         self.title, self.author = settings["title"], settings["author"]
         self.address = settings["html"]["baseurl"]
@@ -192,7 +192,7 @@ def print_pages(source: Path, target: Path) -> None:
 def main() -> int:
     """Command line."""
     try:
-        site = Site(Tree())
+        site = Site(Tree(), Tree().html)
         place = site.html / FOLDER / PDF
         with tempfile.TemporaryDirectory(prefix="pdf-", dir=site.html.parent) as folder:
             source, target = Path(folder) / "book.html", Path(folder) / PDF

@@ -28,6 +28,19 @@ def book():
     return Book(ROOT, CHAPTERS, Tree().projects())
 
 
+@pytest.fixture(scope="module")
+def students(book):
+    """Texts of the student edition by chapter."""
+    return {chapter: classroom.student(book, chapter) for chapter in CHAPTERS}
+
+
+@pytest.fixture(scope="module")
+def instructors(book):
+    """Texts of the instructor edition by chapter."""
+    notes = classroom.notes_of(ROOT)
+    return {chapter: classroom.instructor(book, chapter, notes) for chapter in CHAPTERS}
+
+
 def lines_of(text: str) -> set[str]:
     """Lines that say something and read the same in source and edition (no roles, no formulas)."""
     lines = {line.removeprefix("# ").strip() for line in text.splitlines()}
@@ -48,9 +61,9 @@ def said(text: str) -> str:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_solutions_are_with_instructors_and_not_with_students(book, chapter):
-    student = said(classroom.student(book, chapter))
-    instructor = said(classroom.instructor(book, chapter, {}))
+def test_solutions_are_with_instructors_and_not_with_students(students, instructors, book, chapter):
+    student = said(students[chapter])
+    instructor = said(instructors[chapter])
     hidden = secrets(chapter)
     assert [line for line in hidden if line in student] == []
     assert [line for line in hidden if line not in instructor] == []
@@ -60,9 +73,9 @@ def test_solutions_are_with_instructors_and_not_with_students(book, chapter):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_exercise_leaves_a_place_for_its_answer(book, chapter):
+def test_every_exercise_leaves_a_place_for_its_answer(students, book, chapter):
     """One prompt for each exercise, in order; a stub that raises where there is code to write."""
-    cells = nbformat.reads(classroom.student(book, chapter), as_version=4).cells
+    cells = nbformat.reads(students[chapter], as_version=4).cells
     text = "\n".join(cell.source for cell in cells)
     numbers = re.findall(r"^> \*\*Exercise ([\d.]+)\*\*", text, re.MULTILINE)
     prompts = [c.source for c in cells if c.source.startswith("*Your answer")]
@@ -85,15 +98,15 @@ def bound(tree: ast.Module) -> set[str]:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_no_cell_misses_what_a_solution_defined(book, chapter):
+def test_no_cell_misses_what_a_solution_defined(students, instructors, book, chapter):
     """Names that only solutions give a value are used in no cell that is left."""
 
     def trees(text):
         cells = nbformat.reads(text, as_version=4).cells
         return [ast.parse(cell.source) for cell in cells if cell.cell_type == "code"]
 
-    left = trees(classroom.student(book, chapter))
-    whole = trees(classroom.instructor(book, chapter, {}))
+    left = trees(students[chapter])
+    whole = trees(instructors[chapter])
     kept = set().union(*map(bound, left))
     lost = set().union(*map(bound, whole)) - kept
     used = {node.id for tree in left for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -101,12 +114,12 @@ def test_no_cell_misses_what_a_solution_defined(book, chapter):
     assert lost or "{solution-start}" not in str(book.sources[chapter].cells)
 
 
-def test_numbers_go_on_counting_where_a_solution_was(book):
+def test_numbers_go_on_counting_where_a_solution_was(students, instructors):
     """A formula with a number inside a solution counts, though students do not see it."""
     for chapter in CHAPTERS:
         tags = re.compile(r"\\tag\{([\d.]+)\}|^(?:> )?\*\*(Fig\. [\d.]+)\*\*", re.MULTILINE)
-        shown = tags.findall(classroom.student(book, chapter))
-        everything = tags.findall(classroom.instructor(book, chapter, {}))
+        shown = tags.findall(students[chapter])
+        everything = tags.findall(instructors[chapter])
         assert [number for number in everything if number in shown] == shown
 
 
@@ -144,10 +157,10 @@ def test_self_checks_take_a_stub_for_a_wrong_answer(capsys):
 
 
 @pytest.mark.notebooks
-def test_students_notebook_runs_from_top_to_bottom(book, tmp_path):
+def test_students_notebook_runs_from_top_to_bottom(students, tmp_path):
     """A cheap chapter, executed at size smoke; every exercise is still to do."""
     source, target = tmp_path / f"{CHEAP}.ipynb", tmp_path / "out.ipynb"
-    source.write_text(classroom.student(book, CHEAP), encoding="utf-8")
+    source.write_text(students[CHEAP], encoding="utf-8")
     script, error = ROOT / "tools/bookbuild/run_notebook.py", tmp_path / "error.json"
     command = [sys.executable, str(script), str(source), str(target), "--profile", "smoke"]
     done = subprocess.run([*command, "--error", str(error)], capture_output=True, text=True)
@@ -158,20 +171,20 @@ def test_students_notebook_runs_from_top_to_bottom(book, tmp_path):
     assert len(failed) == len(re.findall("raise NotImplementedError", source.read_text()))
 
 
-def test_instructors_find_their_guide_at_the_top_of_a_chapter(book):
+def test_instructors_find_their_guide_at_the_top_of_a_chapter(students, instructors):
     notes = classroom.notes_of(ROOT)
     assert set(CHAPTERS) - set(notes) <= {"20_design_of_the_study"}
     for chapter, words in notes.items():
         assert words.startswith("**Misconceptions.**")
         assert not re.search(r"^#|^\(\S+\)=", words, re.MULTILINE)
-        cells = nbformat.reads(classroom.instructor(book, chapter, notes), as_version=4).cells
+        cells = nbformat.reads(instructors[chapter], as_version=4).cells
         assert cells[2].source.startswith("> **Notes for the instructor**")
-    assert "Misconceptions" not in classroom.student(book, CHEAP)
+    assert "Misconceptions" not in students[CHEAP]
 
 
-def test_archives_hold_the_editions_and_are_the_same_every_time(tree, tmp_path):
+def test_archives_hold_the_editions_and_are_the_same_every_time(tree, book, tmp_path):
     for name in (downloads.STUDENT, downloads.INSTRUCTOR):
-        files = downloads.course_files(tree, name)
+        files = downloads.course_files(tree, book, name)
         downloads.archive(files, tmp_path / name)
         first = (tmp_path / name).read_bytes()
         downloads.archive(dict(reversed(files.items())), tmp_path / name)

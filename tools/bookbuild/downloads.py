@@ -9,7 +9,6 @@ import re
 import zipfile
 from pathlib import Path
 
-import yaml
 from edition import classroom
 from edition.notebook import Book
 
@@ -52,16 +51,15 @@ def archive(files: dict[str, bytes], place: Path) -> None:
     part.replace(place)
 
 
-def course_files(tree: Tree, name: str) -> dict[str, bytes]:
+def course_files(tree: Tree, book: Book, name: str) -> dict[str, bytes]:
     """The files of the student's or of the instructor's archive."""
-    settings = yaml.safe_load((tree.root / "_config.yml").read_text(encoding="utf-8"))
     make = classroom.students if name == STUDENT else classroom.instructors
-    texts = make(Book(tree.root, tree.chapters(), tree.projects()))
+    texts = make(book)
     texts["README.md"] = READ_ME.format(
-        title=settings["title"],
+        title=book.title,
         edition="student" if name == STUDENT else "instructor",
         about=ABOUT[name],
-        site=settings["html"]["baseurl"],
+        site=book.site,
     )
     files = {path: text.encode() for path, text in texts.items()}
     return files | {licence: (tree.root / licence).read_bytes() for licence in LICENCES}
@@ -113,9 +111,8 @@ def add_downloads(tree: Tree, html: Path) -> None:
     """Put the archives into a site, and say on its pages how large they are."""
     folder = html / FOLDER
     folder.mkdir(exist_ok=True)
+    book = Book(tree.root, tree.chapters(), tree.projects())
     for name in (STUDENT, INSTRUCTOR):
-        archive(course_files(tree, name), folder / name)
-    settings = yaml.safe_load((tree.root / "_config.yml").read_text(encoding="utf-8"))
-    address = f"{settings['html']['baseurl']}{FOLDER}/"
-    archive(offline_files(html, address), folder / OFFLINE)
+        archive(course_files(tree, book, name), folder / name)
+    archive(offline_files(html, f"{book.site}{FOLDER}/"), folder / OFFLINE)
     announce(html)

@@ -104,8 +104,8 @@ def lay_down(files: dict[str, bytes], folder: Path) -> None:
             path.write_bytes(content)
 
 
-def sources_of_downloads(tree: Tree) -> list[Path]:
-    """What the site's downloads are made from besides the pages: notebooks, answers, the tools."""
+def sources(tree: Tree) -> list[Path]:
+    """What the site is made from besides the staged pages: notebooks, answers, the tools."""
     places = ("notebooks/**", "tests/solutions", "tools/edition", "tools/bookbuild")
     return sorted(path for place in places for path in tree.root.glob(f"{place}/*.py"))
 
@@ -113,7 +113,5 @@ def sources_of_downloads(tree: Tree) -> list[Path]:
 def stage_key(tree: Tree, files: dict[str, bytes]) -> str:
     """Hash of everything that decides what the site looks like."""
     pieces = [piece for name in sorted(files) for piece in (name.encode(), files[name])]
-    lock = tree.root / "requirements.lock"
-    builder = Path(__file__).with_name("site.py").read_bytes()
-    editions = digest_files(sources_of_downloads(tree), tree.root).encode()
-    return digest([*pieces, lock.read_bytes() if lock.exists() else b"", builder, editions])
+    besides = [*sources(tree), tree.root / "requirements.lock"]
+    return digest([*pieces, digest_files(besides, tree.root).encode()])

@@ -45,6 +45,7 @@ class Book:
 
     def __post_init__(self):
         settings = yaml.safe_load((self.root / "_config.yml").read_text(encoding="utf-8"))
+        self.title = settings["title"]
         self.repository = settings["repository"]["url"]
         self.branch = settings["repository"]["branch"]
         self.site = settings["html"]["baseurl"]
