@@ -20,6 +20,7 @@ from bookbuild.downloads import FOLDER, PDF, announce
 from bookbuild.progress import say
 from bookbuild.tree import Tree, toc_pages
 from bs4 import BeautifulSoup, Tag
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -112,8 +113,14 @@ def printed(site: Site, page: str) -> Tag:
         element.decompose()
     for fold in text.find_all("details"):
         fold["open"] = ""
+    seen = set()  # every box of an exercise is named exercise-content
     for element in text.find_all(id=True):
-        element["id"] = anchor(page, element["id"])
+        name = element["id"]
+        if name in seen:
+            del element["id"]
+        else:
+            element["id"] = anchor(page, name)
+        seen.add(name)
     for link in text.find_all("a", href=True):
         link["href"] = site.place(page, link["href"])
     for image in text.find_all("img", src=True):
@@ -162,31 +169,32 @@ def whole(site: Site) -> str:
     )
 
 
-def print_pages(source: Path, target: Path) -> None:
+def print_pages(browser: Browser, source: Path, target: Path) -> None:
     """Let Chromium set the formulas and print."""
+    page = browser.new_page(color_scheme="light")
+    page.set_default_timeout(0)  # thousands of formulas take minutes
+    page.goto(source.as_uri())
+    page.evaluate("MathJax.startup.promise.then(() => document.fonts.ready).then(() => 0)")
+    page.pdf(
+        path=target,
+        format="A4",
+        margin={"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"},
+        display_header_footer=True,
+        header_template="<span></span>",
+        footer_template=FOOT,
+        print_background=True,
+        outline=True,
+        tagged=True,
+    )
+    page.close()
+
+
+def chromium(playwright: Playwright) -> Browser:
+    """The Chromium of the system."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         raise FileNotFoundError("no Chromium found, which prints the book: apt install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        page = browser.new_page(color_scheme="light")
-        page.set_default_timeout(0)  # thousands of formulas take minutes
-        page.goto(source.as_uri())
-        page.evaluate("MathJax.startup.promise.then(() => document.fonts.ready).then(() => 0)")
-        page.pdf(
-            path=target,
-            format="A4",
-            margin={"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"},
-            display_header_footer=True,
-            header_template="<span></span>",
-            footer_template=FOOT,
-            print_background=True,
-            outline=True,
-            tagged=True,
-        )
-        browser.close()
+    return playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
 
 
 def main() -> int:
@@ -198,7 +206,8 @@ def main() -> int:
             source, target = Path(folder) / "book.html", Path(folder) / PDF
             source.write_text(whole(site), encoding="utf-8")
             say("pdf: printing, which takes some minutes")
-            print_pages(source, target)
+            with sync_playwright() as playwright:
+                print_pages(chromium(playwright), source, target)
             place.parent.mkdir(exist_ok=True)
             target.replace(place)
     except FileNotFoundError as error:

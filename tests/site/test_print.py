@@ -71,14 +71,14 @@ def test_whole_book_shows_stills_and_solutions_and_no_folded_code(whole):
 
 @pytest.mark.browser
 def test_chromium_prints_with_bookmarks(whole, browser, tmp_path):
-    """Formulas are set before it prints; `browser` is asked for so that there is one."""
+    """Formulas are set before it prints."""
     from pdf import print_pages
 
     page = BeautifulSoup(whole, "html.parser")
     page.find(id=re.compile("^notebooks.*--$")).decompose()  # the page of prose is enough
     (tmp_path / "book.html").write_text(str(page), encoding="utf-8")
-    print_pages(tmp_path / "book.html", tmp_path / "book.pdf")
+    print_pages(browser, tmp_path / "book.html", tmp_path / "book.pdf")
     content = (tmp_path / "book.pdf").read_bytes()
     assert content.startswith(b"%PDF")
     assert b"/Outlines" in content
-    assert b"MJXTEX" in content  # the font of formulas
+    assert b"MathJax_Math" in content  # the font of formulas
