@@ -178,7 +178,6 @@ def print_pages(browser: Browser, source: Path, target: Path) -> None:
     page.pdf(
         path=target,
         format="A4",
-        margin={"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"},
         display_header_footer=True,
         header_template="<span></span>",
         footer_template=FOOT,
