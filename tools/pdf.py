@@ -108,7 +108,8 @@ def printed(site: Site, page: str) -> Tag:
     for view in text.find_all("script", type=VIEW):
         view.replace_with(stills[json.loads(view.string)["model_id"]])
     for fold in text.select(".solution details.hide"):
-        fold["class"] = "shown"
+        fold.summary.decompose()
+        fold.unwrap()
     for element in text.select(NOT_PRINTED):
         element.decompose()
     for fold in text.find_all("details"):
