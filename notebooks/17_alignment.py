@@ -939,10 +939,10 @@ def valid_share_solution(groups):
 assert dc.exercises.check_valid_share(valid_share_solution)
 
 # %% [markdown]
+# For "all six" and no group seen that is one in 486; the eyes alone, with two rules of three values, are one in nine.
+#
 # ```{solution-end}
 # ```
-#
-# For "all six" and no group seen that is one in 486; the eyes alone, with two rules of three values, are one in nine.
 #
 # ```{exercise} Overlap
 # :label: ex-17-overlap
@@ -1015,11 +1015,11 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# ```{solution-end}
-# ```
-#
 # For "all six" the largest group has 27 states: {glue:text}`align_need_pairs` faces show 99 % of them. A copier is a
 # machine whose only block has 17,496 states; it needs {glue:text}`align_need_copier`.
+#
+# ```{solution-end}
+# ```
 #
 # ```{exercise} The right cut for the eyes
 # :label: ex-17-even
