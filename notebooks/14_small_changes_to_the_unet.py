@@ -84,7 +84,7 @@ def mean(network, measure, size="many"):
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Rows of samples, one row for each of six networks; each column is one noise. Rows with a harmless change repeat the faces of the baseline, others show broken or displaced faces, or mist."}, "figure": {"caption": "One switch, one noise: each row is a network, each column a noise. Share of valid faces at the right.", "name": "fig-study-rows"}}
 chosen = ["baseline", "activation relu", "padding circular", "depth 0", "norm batch", "activation identity"]  # fmt: skip
-chosen = [name for name in chosen if name in networks]
+chosen = [name for name in dict.fromkeys(chosen + networks) if name in networks][:6]
 fig, axes = plt.subplots(len(chosen), 1, figsize=(7.2, 0.72 * len(chosen) + 0.3))
 for ax, name in zip(np.atleast_1d(axes), chosen, strict=True):
     tiles = study.sheet("samples", key(name), size=side)[:12].float() / 127.5 - 1
