@@ -89,9 +89,7 @@ fig, axes = plt.subplots(len(chosen), 1, figsize=(7.2, 0.72 * len(chosen) + 0.3)
 for ax, name in zip(np.atleast_1d(axes), chosen, strict=True):
     tiles = study.sheet("samples", key(name), size=side)[:12].float() / 127.5 - 1
     dc.style.image_grid(tiles.numpy(), columns=12, ax=ax)
-    ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-    ax.yaxis.set_visible(True)
-    ax.set_yticks([])
+    ax.text(-0.01, 0.5, name, transform=ax.transAxes, ha="right", va="center", fontsize=8)
     ax.text(1.01, 0.5, percent(1 - mean(name, "invalid")), transform=ax.transAxes, va="center", fontsize=8)  # fmt: skip
 plt.show()
 
