@@ -57,7 +57,7 @@ MARKED = "performance.getEntriesByName('first-figure')"
 IMAGES_COME = """images => Promise.all(images.map((image) => {
   image.loading = "eager";
   return image.complete || new Promise((come) => { image.onload = image.onerror = come; });
-}))"""
+})).then(() => null)"""
 FORMULAS_SET = "() => !window.MathJax || (MathJax.startup && MathJax.startup.document)"
 
 
