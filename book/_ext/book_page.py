@@ -23,6 +23,9 @@ REPAIRS = [
         r'<script type="text/later" \1',
     ),
     (r'<link rel="preload" as="script"[^>]*>\s*', ""),
+    # No script stands in an attribute: later.js listens to the buttons.
+    (r'onclick="toggleFullScreen\(\)"', 'data-press="full-screen"'),
+    (r'onclick="window\.print\(\)"', 'data-press="print"'),
     # What folds a group of the module index is described.
     (
         r'(<img [^>]*class="toggler"[^>]*?alt=)"-"',

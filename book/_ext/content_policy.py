@@ -6,7 +6,6 @@ nothing that gets into the text can run; there is no ``eval``. What is let throu
 * ``blob:`` scripts, on pages with interactive figures alone: a figure's code is text in the page
   and imported from there, since a page opened as a file may not import other files. Only a script
   that the policy lets run can make such an address.
-* ``'unsafe-hashes'``: the theme's buttons for full screen and print have an ``onclick``.
 * styles of all kinds: MathJax writes its own, and figures set sizes and colours on their elements.
 * ``data:`` images: the icons of the theme's style sheets.
 * on lecture decks, frames of the site and one script more: the speaker's window, which is written
@@ -17,12 +16,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import re
 from pathlib import Path
 
 SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL)
-HANDLER = re.compile(r'<[a-z][^<>]*?\son[a-z]+="([^"]*)"')
 # A figure of a chapter (figures.js), of a prose page (its own script), of a deck (deck.js).
 IMPORTS = re.compile(
     r'widget-view\+json|createObjectURL|<script type="application/json" id="program-'
@@ -55,11 +52,9 @@ def written(file: Path) -> list[str]:
 def policy(page: str, folder: Path) -> str:
     """The policy under which a page that lies in a folder does all that it does, and no more."""
     scripts = {allowed(code) for attributes, code in SCRIPT.findall(page) if runs(attributes)}
-    handlers = {allowed(html.unescape(code)) for code in HANDLER.findall(SCRIPT.sub("", page))}
     windows = [code for file in SPEAKER.findall(page) for code in written(folder / file)]
     blobs = ["blob:"] if IMPORTS.search(page) else []
     hashes = [*sorted(scripts), *map(allowed, windows)]
-    hashes += ["'unsafe-hashes'", *sorted(handlers)] if handlers else []
     rules = {
         "default-src": "'none'",
         "script-src": " ".join(["'self'", *blobs, *hashes]),

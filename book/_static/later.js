@@ -18,3 +18,10 @@
   document.addEventListener("first-figure", start);
   setTimeout(start, 15_000); // should figures.js not arrive
 })();
+
+// The theme's buttons would have scripts in attributes, which the pages' policy does not let run.
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest?.("[data-press]");
+  if (button?.dataset.press === "full-screen") window.toggleFullScreen();
+  if (button?.dataset.press === "print") window.print();
+});

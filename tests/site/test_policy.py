@@ -12,6 +12,7 @@ from . import watch
 
 CHAPTERS = Tree().chapters()
 META = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)" />')
+UNSAFE = {"'unsafe-inline'", "'unsafe-eval'", "'unsafe-hashes'", "*", "data:"}
 # Tries of what an injected text could try. Each fails without a sound but for an event.
 ATTACKS = {
     "script-src-elem": """() => {
@@ -66,7 +67,9 @@ def test_every_page_has_a_policy_ahead_of_all_that_it_loads(site):
         assert page.find('charset="utf-8"') < place, path  # or browsers guess
         said = rules(policy)
         assert said["default-src"] == ["'none'"]
-        assert not {"'unsafe-inline'", "'unsafe-eval'", "*", "data:"} & {*said["script-src"]}
+        assert not {"'unsafe-inline'", "'unsafe-eval'", "'unsafe-hashes'", "*", "data:"} & {
+            *said["script-src"]
+        }
         assert ("blob:" in said["script-src"]) == has_figures(page), path
         sources = {source for values in said.values() for source in values}
         assert not [source for source in sources if "://" in source or source.startswith("http")]
@@ -92,6 +95,9 @@ def test_the_theme_buttons_still_work(browser, address):
         page.wait_for_function("was => document.documentElement.dataset.mode !== was", arg=before)
         page.locator("button.btn-fullscreen-button:visible").first.click()
         page.wait_for_function("() => document.fullscreenElement !== null")
+        page.evaluate("() => { window.print = () => { window.printed = true; }; }")
+        page.locator("button[data-press=print]").first.evaluate("button => button.click()")
+        assert page.evaluate("() => window.printed")
     assert problems == []
 
 
