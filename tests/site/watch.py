@@ -9,8 +9,12 @@ from urllib.parse import urlsplit
 VENDOR = Path(__file__).parent / "vendor"
 WIDGETS = 'script[type="application/vnd.jupyter.widget-view+json"]'
 PATIENCE = 120_000  # milliseconds; for machines that do other things besides
+# Scripts that later.js starts have come, formulas are set, letters are there.
 READY = """async () => {
-  while (window.MathJax && !MathJax.startup?.promise) await new Promise((go) => setTimeout(go, 20));
+  const later = [...document.querySelectorAll('script[type="text/later"]')].map((s) => s.src);
+  const missing = () => later.some((src) => !performance.getEntriesByName(src).length)
+    || (window.MathJax && !MathJax.startup?.promise);
+  while (missing()) await new Promise((go) => setTimeout(go, 20));
   if (window.MathJax) await MathJax.startup.promise;
   await document.fonts.ready;
 }"""
@@ -78,7 +82,6 @@ def settle(page) -> None:
         page.wait_for_function(
             "n => document.querySelectorAll('.dc-explorer [role=img]').length >= n", arg=count
         )
-    page.wait_for_load_state("networkidle")
 
 
 def findings(page) -> list[str]:
