@@ -444,7 +444,7 @@ dc.runtime.report(unify_brute_gap=power_of_ten(max(brute_gap.values())))
 #
 # Here is the table of the book. The chapters that derive a row are linked.
 #
-# | architecture | sees of the target | generates | law = target for | |
+# | architecture | sees of the target | generates | law = target for | chapter |
 # |---|---|---|---|---|
 # | all functions | everything | the $N$ training points, uniformly | every target; here, the training set | {doc}`03 <03_the_perfect_denoiser_copies>` |
 # | affine | $\mu$, $\Sigma$ | $\mathcal N(\mu, \Sigma)$ | Gaussians | {doc}`04 <04_linear>` |

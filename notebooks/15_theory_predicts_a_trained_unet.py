@@ -151,7 +151,7 @@ explorer
 #
 # Networks and theories get the same training images, the same starts $y_0 = \sigma_{\max}\, n$, the same noise levels and the same sampler (DDIM). All that differs is the denoiser.
 #
-# | | sees | of the training set | derived in |
+# | prediction | sees | of the training set | derived in |
 # |---|---|---|---|
 # | IS | the whole image | all images | {prf:ref}`thm-perfect-copies` |
 # | ES | the whole image, but not where it is | all images, at all shifts | {prf:ref}`thm-orbit` |

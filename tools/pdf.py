@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -20,10 +19,9 @@ from bookbuild.downloads import FOLDER, PDF, announce
 from bookbuild.progress import say
 from bookbuild.tree import Tree, toc_pages
 from bs4 import BeautifulSoup, Tag
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from headless import HOW_TO, chromium, installed
+from playwright.sync_api import Browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 VIEW = "application/vnd.jupyter.widget-view+json"
 FOR_A_SCREEN = ("api/", "book/playground", "book/downloads")
 # Controls, and the folded code that draws figures. A folded solution is printed.
@@ -125,6 +123,7 @@ def printed(site: Site, page: str) -> Tag:
     for link in text.find_all("a", href=True):
         link["href"] = site.place(page, link["href"])
     for image in text.find_all("img", src=True):
+        image.attrs.pop("loading", None)  # nobody scrolls on paper
         if not image["src"].startswith("data:"):
             image["src"] = site.file(page, image["src"])
     text["id"] = anchor(page)
@@ -152,6 +151,8 @@ def head(site: Site) -> str:
         if element.name == "link" or "mathjax" in str(element).lower():
             if element.has_attr(key):
                 element[key] = site.file(page, element[key])
+            if element.get("type") == "text/later":  # here it is not in the way of a figure
+                del element["type"]
             wanted.append(str(element))
     return "".join(wanted)
 
@@ -189,16 +190,11 @@ def print_pages(browser: Browser, source: Path, target: Path) -> None:
     page.close()
 
 
-def chromium(playwright: Playwright) -> Browser:
-    """The Chromium of the system."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        raise FileNotFoundError("no Chromium found, which prints the book: apt install chromium")
-    return playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-
-
 def main() -> int:
     """Command line."""
+    browser = installed()
+    if browser is None:
+        sys.exit(HOW_TO)
     try:
         site = Site(Tree(), Tree().html)
         place = site.html / FOLDER / PDF
@@ -206,8 +202,8 @@ def main() -> int:
             source, target = Path(folder) / "book.html", Path(folder) / PDF
             source.write_text(whole(site), encoding="utf-8")
             say("pdf: printing, which takes some minutes")
-            with sync_playwright() as playwright:
-                print_pages(chromium(playwright), source, target)
+            with chromium(browser) as printer:
+                print_pages(printer, source, target)
             place.parent.mkdir(exist_ok=True)
             target.replace(place)
     except FileNotFoundError as error:

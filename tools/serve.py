@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import threading
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -32,6 +34,18 @@ def server(site: Path, port: int = 0) -> ThreadingHTTPServer:
     """A server of a folder on localhost; port 0 takes any free one."""
     handler = functools.partial(Handler, directory=str(site))
     return ThreadingHTTPServer(("127.0.0.1", port), handler)
+
+
+@contextmanager
+def serving(site: Path):
+    """Serve a folder meanwhile; gives its address, below the project's name as on GitHub Pages."""
+    httpd = server(site)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{httpd.server_port}{PREFIX}"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
 
 
 def main() -> None:

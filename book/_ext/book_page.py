@@ -7,7 +7,8 @@ import json
 import re
 from pathlib import Path
 
-# What the theme and the bibliography write that a screen reader stumbles over, and what instead.
+# What the theme and the bibliography write that a screen reader stumbles over, or that a slow
+# browser waits for, and what instead.
 REPAIRS = [
     # A button that shows the word Search and a shortcut is named by what it shows.
     (r'(<button class="btn search-button-field[^>]*?) aria-label="Search"', r"\1"),
@@ -16,8 +17,29 @@ REPAIRS = [
     (r"<summary>(<span class=\"toctree-toggle\")", r'<summary aria-label="Pages below">\1'),
     # A fold that says "Show code cell source" is named by what it says.
     (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    # The theme's scripts wait until the first figure can be moved (later.js).
+    (
+        r'<script defer (src="[^"]*/(?:fontawesome|bootstrap|pydata-sphinx-theme)\.js)',
+        r'<script type="text/later" \1',
+    ),
+    (r'<link rel="preload" as="script"[^>]*>\s*', ""),
+    # No script stands in an attribute: later.js listens to the buttons.
+    (r'onclick="toggleFullScreen\(\)"', 'data-press="full-screen"'),
+    (r'onclick="window\.print\(\)"', 'data-press="print"'),
+    # What folds a group of the module index is described.
+    (
+        r'(<img [^>]*class="toggler"[^>]*?alt=)"-"',
+        r'\1"Show or hide the modules below this name"',
+    ),
     # Back links are no list items, so their parent is no list.
     (r'<div role="list" class="citation-list">', '<div class="citation-list">'),
+    # Nor do they have the role that is now deprecated.
+    (r'(<div class="citation"[^>]*?) role="doc-biblioentry"', r"\1"),
+    # The title on top of the list of pages is a landmark, as that list is.
+    (
+        r'<div class="sidebar-primary-item">(?=\s*<a class="navbar-brand logo")',
+        '<div class="sidebar-primary-item" role="navigation" aria-label="Title">',
+    ),
 ]
 
 

@@ -8,10 +8,14 @@ from urllib.parse import urlsplit
 
 VENDOR = Path(__file__).parent / "vendor"
 WIDGETS = 'script[type="application/vnd.jupyter.widget-view+json"]'
-# The widget manager's own JSON schema, as its validator comments on it.
-HARMLESS = "strict mode: use allowUnionTypes"
+PATIENCE = 120_000  # milliseconds; for machines that do other things besides
+# Scripts that later.js starts have come, formulas are set, letters are there.
 READY = """async () => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
+  const later = [...document.querySelectorAll('script[type="text/later"]')].map((s) => s.src);
+  const missing = () => later.some((src) => !performance.getEntriesByName(src).length)
+    || (window.MathJax && !MathJax.startup?.promise);
+  while (missing()) await new Promise((go) => setTimeout(go, 20));
+  if (window.MathJax) await MathJax.startup.promise;
   await document.fonts.ready;
 }"""
 # What the pictures of a widget look like, text alternatives apart.
@@ -24,6 +28,11 @@ LABELS = """explorer => [...explorer.querySelectorAll('[role=img]')]
   .map(picture => picture.getAttribute('aria-label') || picture.getAttribute('alt') || '')
   .join('\\n')"""
 
+# All rules hold in light; what other colours can break besides are those that look at colours.
+IN_OTHER_COLOURS = "{runOnly: ['color-contrast', 'link-in-text-block']}"
+# Figures draw themselves in other colours at the next frame.
+REDRAWN = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
+
 
 @contextmanager
 def watched(browser, url: str, *, width: int = 1280):
@@ -31,6 +40,7 @@ def watched(browser, url: str, *, width: int = 1280):
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="light", reduced_motion="reduce"
     )
+    context.set_default_timeout(PATIENCE)
     page, problems = context.new_page(), []
     host = urlsplit(url).netloc
     page.on("console", lambda message: problems.extend(complaint(message)))
@@ -53,7 +63,7 @@ def watched(browser, url: str, *, width: int = 1280):
 
 def complaint(message) -> list[str]:
     """A console message if it is a complaint."""
-    if message.type not in ("error", "warning") or HARMLESS in message.text:
+    if message.type not in ("error", "warning"):
         return []
     return [f"console: {message.text}"]
 
@@ -72,17 +82,27 @@ def settle(page) -> None:
         page.wait_for_function(
             "n => document.querySelectorAll('.dc-explorer [role=img]').length >= n", arg=count
         )
-    page.wait_for_load_state("networkidle")
 
 
-def serious_findings(page) -> list[str]:
-    """What axe-core calls serious or critical on a page, one line for each element."""
+def findings(page) -> list[str]:
+    """What axe-core objects to on a page, in light and in dark, one line for each element."""
     page.evaluate((VENDOR / "axe-core" / "axe.min.js").read_text())
-    result = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    found = []
+    for scheme, options in (("light", "{}"), ("dark", IN_OTHER_COLOURS)):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.wait_for_selector(
+            f"html[data-theme={scheme}], html:not([data-theme])", state="attached"
+        )
+        page.evaluate(REDRAWN)
+        result = page.evaluate(f"() => axe.run({{resultTypes: ['violations'], ...{options}}})")
+        found += [f"{scheme}: {line}" for rule in result["violations"] for line in lines_of(rule)]
+    return found
+
+
+def lines_of(rule: dict) -> list[str]:
+    """One line for each element that breaks a rule."""
     return [
         f"{rule['id']} ({rule['impact']}): {node['target']} {node['html'][:150]} "
         f"{(node['any'] + node['all'] + node['none'] + [{'message': ''}])[0]['message'][:160]}"
-        for rule in result["violations"]
-        if rule["impact"] in ("serious", "critical")
         for node in rule["nodes"]
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,12 @@ LOADED = {
     ("source", "src"),
     ("video", "src"),
 }
+# What a description says that says nothing: a word for the thing, a number, the name of a file.
+GENERIC = re.compile(
+    r"(?:an? |the )?(?:figure|fig|image|img|picture|plot|chart|graph|diagram|output|untitled)?"
+    r"[\s.:#_-]*[\d.]*|\S+\.(?:svg|png|jpe?g|gif|webp)|[0-9a-f]{16,}|<figure size.*>", re.IGNORECASE
+)  # fmt: skip
+LEAST_WORDS = 8
 LOADED_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "preconnect", "dns-prefetch"}
 
 
@@ -27,11 +34,14 @@ class Page(HTMLParser):
         self.links: list[str] = []
         self.ids: set[str] = set()
         self.undescribed: list[str] = []
+        self.figures: list[tuple[str, str]] = []  # file and description, of what the text shows
+        self._articles = 0
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         """Sort one tag into the lists."""
         values = dict(attrs)
+        self._articles += tag == "article"
         if values.get("id"):
             self.ids.add(values["id"])
         if tag == "a" and values.get("href"):
@@ -41,6 +51,12 @@ class Page(HTMLParser):
         self.loads += [values[key] for t, key in LOADED if t == tag and values.get(key)]
         if tag == "img" and not (values.get("alt") or "").strip():
             self.undescribed.append(values.get("src") or "?")
+        elif tag == "img" and self._articles:
+            self.figures.append((Path(values.get("src") or "").name, values["alt"].strip()))
+
+    def handle_endtag(self, tag):
+        """Leave the text of a page."""
+        self._articles -= tag == "article"
 
 
 def read_pages(site: Path) -> dict[str, Page]:
@@ -82,6 +98,21 @@ def broken_links(site: Path, pages: dict[str, Page]) -> list[str]:
     return found
 
 
+def poor_descriptions(pages: dict[str, Page]) -> list[str]:
+    """Figures whose description says nothing, too little, or what another figure's says."""
+    found, first = [], {}
+    for name, page in pages.items():
+        for file, text in page.figures:
+            if GENERIC.fullmatch(text):
+                found.append(f"{name}: {text!r} does not say what the figure shows")
+            elif len(text.split()) < LEAST_WORDS:
+                found.append(f"{name}: {text!r} says too little of a figure")
+            other = first.setdefault(text.casefold(), (name, file))
+            if other[1] != file:
+                found.append(f"{name}: {text!r} describes another figure of {other[0]} too")
+    return found
+
+
 def _relative(path: Path, site: Path) -> str:
     try:
         return path.resolve().relative_to(site.resolve()).as_posix()
@@ -99,4 +130,5 @@ def problems(site: Path, chapters: list[str]) -> list[str]:
         for name, page in pages.items()
         for image in page.undescribed
     ]
-    return missing + foreign_loads(pages) + undescribed + broken_links(site, pages)
+    described = undescribed + poor_descriptions(pages)
+    return missing + foreign_loads(pages) + described + broken_links(site, pages)

@@ -1,0 +1,27 @@
+// The reader comes first: MathJax and the theme's scripts, which keep a browser busy for longest,
+// start when the first figure can be moved; on a page without figures at once. They are marked
+// type="text/later", and keep their order. Sections out of sight are laid out then too (book.css).
+(() => {
+  let started = false;
+  function start() {
+    if (started) return;
+    started = true;
+    document.documentElement.classList.add("figure-moves");
+    for (const { src } of document.querySelectorAll('script[type="text/later"]')) {
+      const script = document.createElement("script");
+      script.async = false;
+      script.src = src;
+      document.head.append(script);
+    }
+  }
+  if (!document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]')) return start();
+  document.addEventListener("first-figure", start);
+  setTimeout(start, 15_000); // should figures.js not arrive
+})();
+
+// The theme's buttons would have scripts in attributes, which the pages' policy does not let run.
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest?.("[data-press]");
+  if (button?.dataset.press === "full-screen") window.toggleFullScreen();
+  if (button?.dataset.press === "print") window.print();
+});
