@@ -20,7 +20,8 @@ PAGES = {
     "   mosaic\n      Of windows.\n\n   code\n      What an encoder gives.\n",
     "notebooks/first": "Denoisers\n=========\n\nTwo denoisers, and a denoiser; ``mosaic`` in code. "
     "Power spectra are no power spectrum.\nA spectrum; a mosaic-like thing; a mosaic.\n",
-    "notebooks/second": "Second\n======\n\nHere :term:`the machine <denoiser>` is no denoiser.\n",
+    "notebooks/second": "Second\n======\n\nHere :term:`the machine <denoiser>` is no denoiser.\n\n"
+    "More.\n\n.. figure:: /dot.svg\n   :name: fig-dot\n   :alt: a dot\n\n   One dot.\n",
 }
 CITATION = """
 title: "A book: on things"
@@ -42,8 +43,11 @@ def pages(tmp_path_factory):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     (source / "CITATION.cff").write_text(CITATION, encoding="utf-8")
+    (source / "dot.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
     settings = {
-        "extensions": ["glossary_links", "citation"],
+        "extensions": ["glossary_links", "citation", "covers"],
+        "numfig": True,
+        "covers": {"notebooks/second": "fig-dot"},
         "html_baseurl": "https://example.org/book/",
     }
     app = Sphinx(
@@ -86,6 +90,24 @@ def test_each_page_says_how_to_cite_it(pages):
     assert "https://example.org/book/notebooks/first.html" in page
     assert "@incollection{denoisersdream_first," in page
     assert page.count("Cite this page") == 1
+
+
+def test_a_figure_of_the_chapter_stands_behind_its_first_paragraph(pages):
+    assert "book-cover" not in pages["notebooks/first"]
+    cover = re.search(r'</p>\s*<div class="book-cover[^"]*">(.*?)</div>\s*<p>More', pages[
+        "notebooks/second"
+    ], re.DOTALL)[1]  # fmt: skip
+    assert re.search(r'href="#fig-dot"><img alt="a dot"[^>]* src="../_images/dot.svg"', cover)
+    assert re.search(r'Ahead: <a class="[^"]*" href="#fig-dot">Fig. 1</a>', cover)
+    assert pages["notebooks/second"].count('id="fig-dot"') == 1
+
+
+def test_a_cover_that_is_no_figure_of_the_chapter_is_an_error():
+    import covers
+    from docutils.utils import new_document
+
+    with pytest.raises(Exception, match="has no figure 'fig-other'"):
+        covers.find(new_document("page"), "fig-other")
 
 
 def test_the_table_of_runs_adds_up():
