@@ -2,8 +2,8 @@
 PROFILE ?= book
 PYTEST_ARGS ?=
 RUN := .venv/bin/python
-# Files of tests side by side, one process for each core; what a browser is timed in runs alone
-# after them. Status 5: the arguments choose no such test.
+# Files of tests side by side, one process for each core; tests that measure time run alone after
+# them. Status 5: the arguments choose no such test.
 SIDE_BY_SIDE := -n auto --dist loadfile --no-loadscope-reorder
 .PHONY: help env book pdf test serve lab edition links exit-test lock release clean
 
@@ -20,8 +20,8 @@ pdf: book ## print the site as one PDF, into its downloads
 	@$(RUN) tools/pdf.py
 
 test: env ## everything: package, laws, notebooks, site in a browser
-	@$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not browser" $(PYTEST_ARGS) || [ $$? -eq 5 ]
-	@$(RUN) -m pytest -m browser $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	@$(RUN) -m pytest $(SIDE_BY_SIDE) -m "not timed" $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	@$(RUN) -m pytest -m timed $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 serve: book ## show the site on localhost
 	@$(RUN) tools/serve.py

@@ -206,13 +206,25 @@ def contestants(x: Tensor, batch: int, compiled: bool) -> list[Contestant]:
                       attention=(16,), heads=1)  # fmt: skip
     entries = [ours("ours, their topology", like, x, batch),
                ours("ours, own shape", UNetConfig(), x, batch)]  # fmt: skip
-    if compiled:
-        mode = "reduce-overhead" if x.is_cuda else True  # CUDA graphs: fewer launches
-        entries.append(ours("ours, own shape, compiled", UNetConfig(), x, batch, mode))
     without_torchvision()
     makers = {"smalldiffusion": smalldiffusion, "diffusers": diffusers,
               "denoising-diffusion-pytorch": denoising_diffusion_pytorch}  # fmt: skip
-    return entries + [makers[name](x, batch) for name in installed()]
+    peers = [makers[name] for name in installed()]
+    entries += [maker(x, batch) for maker in peers]
+    if compiled:
+        mode = "reduce-overhead" if x.is_cuda else True  # CUDA graphs: fewer launches
+        entries += [ours("ours, their topology, compiled", like, x, batch, mode),
+                    ours("ours, own shape, compiled", UNetConfig(), x, batch, mode)]  # fmt: skip
+        entries += [compiled_peer(maker(x, batch), mode) for maker in peers]
+    return entries
+
+
+def compiled_peer(entry: Contestant, mode: bool | str) -> Contestant:
+    """Compile the network of a peer, which its own package does not."""
+    entry.flops = count_flops(entry, next(entry.network.parameters()).device)
+    entry.network.compile(mode=mode if isinstance(mode, str) else None)
+    entry.name += ", compiled"
+    return entry
 
 
 def clock(device: torch.device) -> float:
@@ -276,14 +288,15 @@ def summary(entry: Contestant, batch: int, best: float | None) -> dict:
     return row | ({"share_of_matrix_product": work / step / best} if best else {})
 
 
-def ratios(rows: list[dict]) -> dict[str, dict[str, float]]:
-    """Each of ours against the best peer: per FLOP, and in images a second."""
+def ratios(rows: list[dict], *, compiled: bool) -> dict[str, dict[str, float]]:
+    """Each of ours against the best peer, as it comes or compiled: per FLOP, and in images."""
     keys = ("gflop_per_s", "trained_images_per_s", "sampling_gflop_per_s", "sampled_images_per_s")
-    peers = [row for row in rows if not row["name"].startswith("ours")]
+    mine = [row for row in rows if row["name"].startswith("ours")]
+    peers = [r for r in rows if r not in mine and r["name"].endswith(", compiled") == compiled]
     return {
         row["name"]: {key: row[key] / max(peer[key] for peer in peers) for key in keys}
-        for row in rows
-        if row["name"].startswith("ours") and peers
+        for row in mine
+        if peers
     }
 
 
@@ -318,15 +331,16 @@ def seeds_together(device: torch.device, rounds: int, count: int = 8, repeat: in
     return rows
 
 
-def show(rows: list[dict], found: dict, seeds: list[dict]) -> None:
+def show(rows: list[dict], found: dict, compiled: dict, seeds: list[dict]) -> None:
     cells = [[r["name"], f"{r['parameters'] / 1e6:.2f} M", f"{r['mflop_an_image']:.0f}",
               f"{r['trained_images_per_s']:,.1f}", f"{r['gflop_per_s']:,.0f}",
               f"{r['sampled_images_per_s']:,.1f}", f"{r['sampling_gflop_per_s']:,.0f}"]
              for r in rows]  # fmt: skip
     print(Table(["", "parameters", "MFLOP an image", "trained images/s", "GFLOP/s",
                  f"sampled images/s ({STEPS} steps)", "GFLOP/s"], cells))  # fmt: skip
-    for name, against in found.items():
-        print(f"{name}, of the best peer:", ", ".join(f"{k} {v:.2f}" for k, v in against.items()))
+    for peer, ratios_to in (("best peer", found), ("best compiled peer", compiled)):
+        for name, ratio in ratios_to.items():
+            print(f"{name}, of the {peer}:", ", ".join(f"{k} {v:.2f}" for k, v in ratio.items()))
     for row in seeds:
         together, apart = (f"{1e3 * row[key]:.2f} ms" for key in ("together_s", "apart_s"))
         print(f"{row['seeds']} seeds of {row['network']}: {together} together, {apart} apart")
@@ -340,7 +354,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--compile", action="store_true", help="our own shape compiled, too")
+    parser.add_argument("--compile", action="store_true", help="all of them compiled, too")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -349,16 +363,18 @@ def main() -> None:
     x = torch.randn(2048, 1, SIDE, SIDE, device=device).clamp(-1, 1)
     entries = contestants(x, options.batch, options.compile)
     for entry in entries:
-        entry.flops = count_flops(entry, device)
+        entry.flops = entry.flops or count_flops(entry, device)
     repeat = options.repeat or (50 if device.type == "cuda" else 1)
     play(entries, device, options.rounds, repeat)
     best = product_rate(device)
     rows = [summary(entry, options.batch, best) for entry in entries]
-    found, seeds = ratios(rows), seeds_together(device, options.rounds)
-    show(rows, found, seeds)
+    found, compiled = ratios(rows, compiled=False), ratios(rows, compiled=True)
+    seeds = seeds_together(device, options.rounds)
+    show(rows, found, compiled, seeds)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     record.write(
-        options.output, {"rows": rows, "of_best_peer": found, "seeds_together": seeds},
+        options.output, {"rows": rows, "of_best_peer": found,
+                         "of_best_compiled_peer": compiled, "seeds_together": seeds},
         *[e.name for e in entries if e.name in PEERS], "accelerate",
         device=name, batch=options.batch, rounds=options.rounds, steps_in_a_turn=repeat,
         matrix_product_flop_per_s=best, sampler_steps=STEPS,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+
+import diffusion_creativity as dc
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +31,12 @@ def address(site):
 
     with serving(site) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def playground(tmp_path_factory) -> str:
+    """Address of the playground alone on a page, opened as a file."""
+    digits = dc.data.load("digits").x[:120]
+    page = tmp_path_factory.mktemp("playground") / "page.html"
+    page.write_text(dc.widgets.Playground(images=digits, name="digits").html(), encoding="utf-8")
+    return Path(page).as_uri()

@@ -161,8 +161,8 @@ def choose(widget, menu) -> None:
     menu.select_option(index=now)
 
 
-def changed(widget, before, patience: int = 20) -> bool:
-    """Whether both picture and description become others within two seconds."""
+def changed(widget, before, patience: int = 300) -> bool:
+    """Whether both picture and description become others; tests beside this one may slow it."""
     for _ in range(patience):
         now = widget.evaluate(watch.PICTURES), widget.evaluate(watch.LABELS)
         if now[0] != before[0] and now[1] != before[1]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-
-import diffusion_creativity as dc
 
 from . import watch
 
@@ -19,16 +16,6 @@ FACTS = f"""() => Object.fromEntries([...document.querySelectorAll('{FIGURE} .dc
   .map(d => [d.querySelector('dt').textContent, d.querySelector('dd').textContent]))"""
 CANVASES = f"""() => [...document.querySelectorAll('{FIGURE} canvas')].map(c => c.toDataURL())"""
 LABEL = f"document.querySelector('{FIGURE} [role=img]').getAttribute('aria-label')"
-
-
-# Frames that the figure draws, and the longest time without one, over two seconds.
-@pytest.fixture(scope="module")
-def address(tmp_path_factory) -> str:
-    """The figure alone on a page, opened as a file."""
-    digits = dc.data.load("digits").x[:120]
-    page = tmp_path_factory.mktemp("playground") / "page.html"
-    page.write_text(dc.widgets.Playground(images=digits, name="digits").html(), encoding="utf-8")
-    return Path(page).as_uri()
 
 
 def wait(page) -> dict[str, str]:
@@ -45,10 +32,10 @@ def choose(page, target: str | None = None, architecture: str | None = None) -> 
     return wait(page)
 
 
-def test_each_pair_changes_pictures_words_and_numbers(browser, address):
+def test_each_pair_changes_pictures_words_and_numbers(browser, playground):
     """Every architecture on a cloud of points, on a line and on images, without a message."""
     seen, labels = {}, set()
-    with watch.watched(browser, address) as (page, problems):
+    with watch.watched(browser, playground) as (page, problems):
         for target in ("ring", "atoms", "images"):
             choose(page, target)
             names = (
@@ -76,9 +63,9 @@ def test_each_pair_changes_pictures_words_and_numbers(browser, address):
     assert len(labels) == len(seen) == 7 + 5 + 9
 
 
-def test_a_link_brings_back_the_same_picture(browser, address):
-    """The address follows the reader; opened again it shows the same, pixel by pixel."""
-    with watch.watched(browser, address) as (page, problems):
+def test_a_link_brings_back_the_same_picture(browser, playground):
+    """The playground follows the reader; opened again it shows the same, pixel by pixel."""
+    with watch.watched(browser, playground) as (page, problems):
         assert "#" not in page.url
         choose(page, "spiral", "polynomial")
         page.get_by_label("Degree p", exact=True).press("ArrowRight")
@@ -100,18 +87,20 @@ def test_a_link_brings_back_the_same_picture(browser, address):
 
 
 @pytest.mark.parametrize("text", ["", "target:nothing,arch:%E0%A4%A", "target:__proto__,p:-3"])
-def test_a_broken_link_shows_the_figure_as_it_starts(browser, address, text):
-    with watch.watched(browser, f"{address}#playground={text}") as (page, problems):
+def test_a_broken_link_shows_the_figure_as_it_starts(browser, playground, text):
+    with watch.watched(browser, f"{playground}#playground={text}") as (page, problems):
         wait(page)
         assert page.get_by_label("Target", exact=True).input_value() == "ring"
         assert page.get_by_label("Architecture", exact=True).input_value() == "affine"
     assert problems == []
 
 
-def test_without_an_address_of_its_own_it_offers_code(browser, address, tmp_path):
+def test_without_an_address_of_its_own_it_offers_code(browser, playground, tmp_path):
     """In a frame, as in a notebook, there is no link to share; the call stands in for it."""
     outer = tmp_path / "outer.html"
-    outer.write_text(f'<iframe src="{address}" title="figure" width="900" height="900"></iframe>')
+    outer.write_text(
+        f'<iframe src="{playground}" title="figure" width="900" height="900"></iframe>'
+    )
     page = browser.new_page()
     page.goto(outer.as_uri())
     frame = page.frame_locator("iframe")
@@ -127,8 +116,8 @@ def test_without_an_address_of_its_own_it_offers_code(browser, address, tmp_path
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_narrow_accessible_and_large_enough_to_touch(browser, address, width, scheme):
-    with watch.watched(browser, address, width=width) as (page, problems):
+def test_narrow_accessible_and_large_enough_to_touch(browser, playground, width, scheme):
+    with watch.watched(browser, playground, width=width) as (page, problems):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for target, architecture in (
             ("ring", "polynomial"),
@@ -144,8 +133,8 @@ def test_narrow_accessible_and_large_enough_to_touch(browser, address, width, sc
     assert problems == []
 
 
-def test_reduced_motion_plays_one_step_for_each_press(browser, address):
-    with watch.watched(browser, address) as (page, _):  # watched pages ask for reduced motion
+def test_reduced_motion_plays_one_step_for_each_press(browser, playground):
+    with watch.watched(browser, playground) as (page, _):  # watched pages ask for reduced motion
         wait(page)
         play, slider = (
             page.get_by_role("button", name="Play"),
@@ -160,10 +149,10 @@ def test_reduced_motion_plays_one_step_for_each_press(browser, address):
 
 
 @pytest.mark.parametrize("architecture", ["affine", "polynomial", "bayes", "coordinates"])
-def test_a_thousand_points_play_on_their_own(browser, address, architecture):
+def test_a_thousand_points_play_on_their_own(browser, playground, architecture):
     """How many frames a second is measured by ``benchmarks/playground.py``."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{address}#playground=target:ring,arch:{architecture},steps:100")
+    page.goto(f"{playground}#playground=target:ring,arch:{architecture},steps:100")
     page.wait_for_function(f"() => document.querySelector('{FIGURE}')?.drawn > 0")
     page.wait_for_function(DONE, timeout=60_000)
     before = page.evaluate(f"document.querySelector('{FIGURE}').drawn")

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from diffusion_creativity.widgets import drawing
 
 from . import watch
-from .test_playground import CANVASES, FACTS, FIGURE, LABEL, address, choose, wait  # noqa: F401
+from .test_playground import CANVASES, FIGURE, LABEL, choose, wait
 
 pytestmark = pytest.mark.browser
 SHEET = f"{FIGURE} canvas.dcp-sheet"
@@ -44,9 +44,9 @@ def keys(page, *names: str) -> None:
     wait(page)
 
 
-def test_a_drawing_is_generated_and_its_link_brings_it_back(browser, address):  # noqa: F811
+def test_a_drawing_is_generated_and_its_link_brings_it_back(browser, playground):
     """An L of two strokes: its points lie there, its copies are found, its link shows the same."""
-    with watch.watched(browser, address) as (page, problems):
+    with watch.watched(browser, playground) as (page, problems):
         page.get_by_role("button", name="Draw your own").click()
         wait(page)
         assert drawn(page) == "", "the example needs no words in the link"
@@ -76,8 +76,8 @@ def test_a_drawing_is_generated_and_its_link_brings_it_back(browser, address):  
     assert problems + again == []
 
 
-def test_keyboard_draws_strokes_and_says_where_the_pen_is(browser, address):  # noqa: F811
-    with watch.watched(browser, f"{address}#playground=target:drawn,arch:affine") as (
+def test_keyboard_draws_strokes_and_says_where_the_pen_is(browser, playground):
+    with watch.watched(browser, f"{playground}#playground=target:drawn,arch:affine") as (
         page,
         problems,
     ):
@@ -110,9 +110,9 @@ def drawing_of_the_example() -> str:
     return re.search(r'strokes: "(s1[\w.-]+)"', javascript("playground_sketch"))[1]
 
 
-def test_images_are_drawn_pixel_by_pixel(browser, address):  # noqa: F811
+def test_images_are_drawn_pixel_by_pixel(browser, playground):
     """Keyboard and mouse; images come and go, and the architectures of images take them."""
-    with watch.watched(browser, f"{address}#playground=target:pixels,arch:bayes") as (
+    with watch.watched(browser, f"{playground}#playground=target:pixels,arch:bayes") as (
         page,
         problems,
     ):
@@ -138,11 +138,11 @@ def test_images_are_drawn_pixel_by_pixel(browser, address):  # noqa: F811
     assert problems == []
 
 
-def test_a_finger_draws_without_scrolling_the_page(browser, address):  # noqa: F811
+def test_a_finger_draws_without_scrolling_the_page(browser, playground):
     """On a phone: touches reach the sheet, the page stays where it is, nothing is too narrow."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
     page = context.new_page()
-    page.goto(f"{address}#playground=target:drawn,arch:affine")
+    page.goto(f"{playground}#playground=target:drawn,arch:affine")
     wait(page)
     box = page.locator(SHEET).bounding_box()
     assert box["width"] > 300, "room for a finger"

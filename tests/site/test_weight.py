@@ -8,7 +8,7 @@ import page_weight
 import pytest
 from bookbuild.tree import Tree
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timed]
 TRIES = 3  # what others do to the caches differs between a page and the yardstick
 
 
