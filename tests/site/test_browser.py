@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import page_weight
 import pytest
 import yaml
 from bookbuild.tree import ROOT, Tree, toc_pages
@@ -16,17 +15,6 @@ MOVED = {
     f"{old}.html": f"{new}.html" for old, new in CONFIG["sphinx"]["config"]["moved_pages"].items()
 }
 pytestmark = pytest.mark.browser
-PHONE = 390
-NO_ALT = "images => images.filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.outerHTML)"
-TOO_WIDE = """() => {
-  const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= width) return [];
-  return [...document.querySelectorAll('main *')]
-    .filter(e => e.getBoundingClientRect().right > width + 1)
-    .slice(0, 5).map(e => e.outerHTML.slice(0, 150));
-}"""
-
-
 LIVE_PAGES = ["book/preface.html", "book/playground.html"]
 # Focus before the first control of a figure; gives the names of those that a reader can see.
 ENTER = """figure => {
@@ -42,54 +30,14 @@ FOCUSED = """figure => {
   const outline = style.outlineStyle !== 'none' || style.boxShadow !== 'none';
   return { html: `${e.tagName} ${e.dataset.number}`, outline };
 }"""
-ROUNDING = 2  # pixels; a file has fractions of them
-HEIGHTS = "images => images.map(i => i.clientHeight)"
-# Images of another shape than their files.
-DISTORTED = """images => images.filter(i => i.naturalWidth && i.clientWidth)
-  .filter(i => Math.abs(i.clientHeight - i.clientWidth * i.naturalHeight / i.naturalWidth) > 3)
-  .map(i => i.outerHTML)"""
-
-
-def images_that_move(page) -> list[str]:
-    """Load the images that wait; each has its place before, and the shape of its file after."""
-    images = page.locator("article img[src*='_images/']")
-    before = images.evaluate_all(HEIGHTS)
-    images.evaluate_all(page_weight.IMAGES_COME)
-    moved = zip(before, images.evaluate_all(HEIGHTS), strict=True)
-    found = [f"height of image {k}: {a}, later {b}" for k, (a, b) in enumerate(moved)
-             if abs(a - b) > ROUNDING]  # fmt: skip
-    return found + images.evaluate_all(DISTORTED)
-
-
-def objections(page) -> list[str]:
-    """What a page that is open on a phone lacks, there and on a large screen."""
-    found = page.locator("img").evaluate_all(NO_ALT) + page.evaluate(TOO_WIDE)
-    found += images_that_move(page)
-    found += [f"phone, {line}" for line in watch.findings(page)]
-    page.set_viewport_size({"width": 1280, "height": 900})
-    return found + [f"large, {line}" for line in watch.findings(page)]
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_page_is_quiet_described_narrow_and_accessible(browser, address, path):
     """No console message, no failed or foreign request, no side scroll; all rules of axe-core."""
-    with watch.watched(browser, address + path, width=PHONE) as (page, problems):
-        assert objections(page) == []
+    with watch.watched(browser, address + path, width=watch.PHONE) as (page, problems):
+        assert watch.objections(page) == []
     assert problems == []
-
-
-def test_every_other_page_is_quiet_described_narrow_and_accessible(browser, address, site):
-    """The pages nobody wrote: API, search, indices, decks, not found; the same demands."""
-    found = {}
-    for file in sorted(site.rglob("*.html")):
-        path = file.relative_to(site).as_posix()
-        if path in [*PAGES, *MOVED, "index.html"] or path.startswith("_static"):
-            continue
-        with watch.watched(browser, address + path, width=PHONE) as (page, problems):
-            seen = objections(page)
-        if problems + seen:
-            found[path] = problems + seen
-    assert found == {}
 
 
 def test_front_door_leads_to_the_preface(browser, address):

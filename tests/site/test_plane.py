@@ -226,7 +226,7 @@ def test_narrow_accessible_and_large_enough_to_touch(browser, address, width, sc
             figure.menu.select_option(NAMES[i])
             figure.expect_chosen(i)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert watch.findings(page) == []
+            assert watch.findings(page, scheme, within=".dc-plane") == []
             boxes = [menu.bounding_box() for menu in page.locator("select").all()]
             assert min(box["height"] for box in boxes) >= 44
 

@@ -127,7 +127,7 @@ def test_narrow_accessible_and_large_enough_to_touch(browser, playground, width,
         ):
             choose(page, target, architecture)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert watch.findings(page) == []
+            assert watch.findings(page, scheme, within=FIGURE) == []
             boxes = page.locator(f"{FIGURE} :is(button, select, input[type=range]):visible")
             assert min(box.bounding_box()["height"] for box in boxes.all()) >= 40
     assert problems == []

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import page_weight
+
 VENDOR = Path(__file__).parent / "vendor"
 WIDGETS = 'script[type="application/vnd.jupyter.widget-view+json"]'
 PATIENCE = 120_000  # milliseconds; for machines that do other things besides
@@ -44,9 +46,25 @@ THINNED = """() => {
   formulas.forEach((formula) => formula.replaceChildren());
 }"""
 # All rules hold in light; what other colours can break besides are those that look at colours.
-IN_OTHER_COLOURS = "{runOnly: ['color-contrast', 'link-in-text-block']}"
+RULES = {"light": "{}", "dark": "{runOnly: ['color-contrast', 'link-in-text-block']}"}
 # Figures draw themselves in other colours at the next frame.
 REDRAWN = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
+
+PHONE = 390
+NO_ALT = "images => images.filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.outerHTML)"
+TOO_WIDE = """() => {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return [];
+  return [...document.querySelectorAll('main *')]
+    .filter(e => e.getBoundingClientRect().right > width + 1)
+    .slice(0, 5).map(e => e.outerHTML.slice(0, 150));
+}"""
+ROUNDING = 2  # pixels; a file has fractions of them
+HEIGHTS = "images => images.map(i => i.clientHeight)"
+# Images of another shape than their files.
+DISTORTED = """images => images.filter(i => i.naturalWidth && i.clientWidth)
+  .filter(i => Math.abs(i.clientHeight - i.clientWidth * i.naturalHeight / i.naturalWidth) > 3)
+  .map(i => i.outerHTML)"""
 
 
 @contextmanager
@@ -100,19 +118,20 @@ def settle(page) -> None:
         )
 
 
-def findings(page) -> list[str]:
-    """What axe-core objects to on a page, in light and in dark, one line for each element."""
+def findings(page, *schemes: str, within: str = "html") -> list[str]:
+    """What axe-core objects to in a part of a page, in light and in dark, a line an element."""
     if page.evaluate("() => !window.axe"):
         page.evaluate((VENDOR / "axe-core" / "axe.min.js").read_text())
         page.evaluate(THINNED)
     found = []
-    for scheme, options in (("light", "{}"), ("dark", IN_OTHER_COLOURS)):
+    for scheme in schemes or RULES:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.wait_for_selector(
             f"html[data-theme={scheme}], html:not([data-theme])", state="attached"
         )
         page.evaluate(REDRAWN)
-        result = page.evaluate(f"() => axe.run({{resultTypes: ['violations'], ...{options}}})")
+        options = f"{{resultTypes: ['violations'], ...{RULES[scheme]}}}"
+        result = page.evaluate(f"part => axe.run(part, {options})", within)
         found += [f"{scheme}: {line}" for rule in result["violations"] for line in lines_of(rule)]
     return found
 
@@ -124,3 +143,26 @@ def lines_of(rule: dict) -> list[str]:
         f"{(node['any'] + node['all'] + node['none'] + [{'message': ''}])[0]['message'][:160]}"
         for node in rule["nodes"]
     ]
+
+
+def images_that_move(page) -> list[str]:
+    """Load the images that wait; each has its place before, and the shape of its file after."""
+    images = page.locator("article img[src*='_images/']")
+    before = images.evaluate_all(HEIGHTS)
+    images.evaluate_all(page_weight.IMAGES_COME)
+    moved = zip(before, images.evaluate_all(HEIGHTS), strict=True)
+    found = [f"height of image {k}: {a}, later {b}" for k, (a, b) in enumerate(moved)
+             if abs(a - b) > ROUNDING]  # fmt: skip
+    return found + images.evaluate_all(DISTORTED)
+
+
+def objections(page, *, alike: bool = False) -> list[str]:
+    """What a page that is open on a phone lacks, there and on a large screen.
+
+    Of many pages that are `alike`, each in light on the phone and in dark on the large screen.
+    """
+    found = page.locator("img").evaluate_all(NO_ALT) + page.evaluate(TOO_WIDE)
+    found += images_that_move(page)
+    found += [f"phone, {line}" for line in findings(page, *(("light",) if alike else ()))]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    return found + [f"large, {line}" for line in findings(page, *(("dark",) if alike else ()))]
