@@ -171,8 +171,12 @@ def table(weights: list[Weight]) -> str:
 
 
 def chapters_of(site: Path) -> list[str]:
-    """Pages of the chapters of a site."""
-    return [path.relative_to(site).as_posix() for path in sorted(site.glob("notebooks/*.html"))]
+    """Pages of the chapters of a site; an old address that leads on to one is none."""
+    return [
+        path.relative_to(site).as_posix()
+        for path in sorted(site.glob("notebooks/*.html"))
+        if 'http-equiv="refresh"' not in path.read_text(encoding="utf-8")
+    ]
 
 
 def main() -> int:
