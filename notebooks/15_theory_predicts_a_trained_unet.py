@@ -75,12 +75,15 @@ THEORIES = {
     "Wiener_shifts": "Wiener, all places alike",
     "IS_batches": "IS, averaged batches",
 }
+SHORT = {"data": "masks", "Wiener_shifts": "Wiener, all places"}  # where names are long
 
 
 # %% [markdown]
 # ## Look first
 #
-# Above, ten samples of a trained network. Below, what a theory predicts from the same ten starts. Choose the network, then the theory.
+# Above, ten samples of a trained network. Below, what a theory predicts from the same ten starts, and $r$, the correlation of the two pictures:
+# 1 where they differ in brightness and contrast only. Choose the network, then the theory; {ref}`the table below <sec-theory-test>` says what each of them
+# is.
 
 # %% tags=["hide-input"]
 result = dc.experiments.largest("theory_vs_network")
@@ -153,11 +156,11 @@ explorer
 #
 # | prediction | sees | of the training set | derived in |
 # |---|---|---|---|
-# | IS | the whole image | all images | {prf:ref}`thm-perfect-copies` |
-# | ES | the whole image, but not where it is | all images, at all shifts | {prf:ref}`thm-orbit` |
-# | LS | a window around each pixel, and where it is | what that window shows | {prf:ref}`thm-local-window` |
-# | ELS | a window around each pixel, and the border | windows from anywhere | {prf:ref}`thm-local-window` |
-# | PSPC | whole windows, averaged where they overlap | what that window shows | {doc}`09_local_patches` |
+# | IS, ideal score | the whole image | all images | {prf:ref}`thm-perfect-copies` |
+# | ES, equivariant | the whole image, but not where it is | all images, at all shifts | {prf:ref}`thm-orbit` |
+# | LS, local | a window around each pixel, and where it is | what that window shows | {prf:ref}`thm-local-window` |
+# | ELS, equivariant local | a window around each pixel, and the border | windows from anywhere | {prf:ref}`thm-local-window` |
+# | PSPC, patches | whole windows, averaged where they overlap | what that window shows | {doc}`09_local_patches` |
 # | masks of the data | for each pixel those that a linear filter would use | what they show | {doc}`09_local_patches` |
 # | Wiener | everything, linearly | means and covariances | {prf:ref}`thm-affine-denoiser` |
 # | Wiener, all places alike | everything, by one linear filter | the same, averaged over shifts | {prf:ref}`thm-conv-denoiser` |
@@ -179,17 +182,21 @@ explorer
 #
 # Let $e$ and $t$ be random images that are almost surely not constant, with unit images $u_e$ and $u_t$.
 # 1. If $e$ and $t$ are independent, $\E r = \langle \E u_e, \E u_t\rangle$.
-# 2. If they belong to the same noise, $\E r = \langle \E u_e, \E u_t\rangle + \tr\Cov(u_e, u_t)$.
+# 2. In general, and so for the same noise, $\E r = \langle \E u_e, \E u_t\rangle$ $+ \tr\Cov(u_e, u_t)$.
 # 3. If both have the same law, the floor is $\norm{\E u}^2 \ge 0$. It is $0$ only if unit images average to zero.
 # ```
 #
 # ```{prf:proof}
-# $r = \langle u_e, u_t\rangle = \sum_j u_{e,j}\, u_{t,j}$, and $\E[u_{e,j} u_{t,j}] = \E u_{e,j}\, \E u_{t,j} + \Cov(u_{e,j}, u_{t,j})$, where the covariance vanishes for independent images. Sum over $j$. All expectations
+# $r = \langle u_e, u_t\rangle = \sum_j u_{e,j}\, u_{t,j}$, and
+#
+# $$ \E[u_{e,j} u_{t,j}] = \E u_{e,j}\, \E u_{t,j} + \Cov(u_{e,j}, u_{t,j}), $$
+#
+# where the covariance vanishes for independent images. Sum over $j$. All expectations
 # exist, since $\abs{u_j} \le 1$. Part 3 is part 1 with $\E u_e = \E u_t$.
 # ```
 #
 # The floor depends on the data: it is high for clothes, which all stand in the middle, and low for photographs of anything. So an $r$ of 0.8 may be a triumph on one set and nothing on another. We measure it by
-# giving each network's sample the theory's picture from *another* start.
+# giving each network's sample the theory's picture from *another* start; the table has medians, as all tables below.
 
 # %% tags=["hide-input"]
 if record:
@@ -211,7 +218,7 @@ table
 # (sec-theory-result)=
 # ## The main result
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels, two data sets by two measures. Each row is a theory, each mark a network: its median r or R squared with an interval. Grey ticks show r with a prediction from other noise."}, "figure": {"caption": "Agreement of each theory (rows) with each network (marks): medians over images with 95 % intervals. Left: r, with the floor as a grey tick for each network. Right: R²; values below −1 are drawn at the edge.", "name": "fig-theory-agreement"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Four panels, two data sets by two measures. Each row is a theory, each mark a network: its median r or R squared with an interval. Grey ticks show r with a prediction from other noise."}, "figure": {"caption": "Agreement of each theory (rows) with each network (marks), the farther right the better: medians over images with 95 % intervals. Left: r, with the floor as a grey tick for each network. Right: R²; values below −1 are drawn at the edge.", "name": "fig-theory-agreement"}}
 shapes = dict(zip(NETWORKS, "oDsv^", strict=True))
 hues = dict(zip(NETWORKS, ("denoiser", "generated", "law", "warning", "data"), strict=True))
 sets = [d for d in DATA if any(v.startswith(d) for v in order)]
@@ -286,8 +293,7 @@ def ranking(v, measure):
 
 def podium(v, measure):
     return ", ".join(
-        f"{t.replace('_', ' ')} {value(v, t, measure)['value']:.2f}"
-        for t in ranking(v, measure)[:3]
+        f"{SHORT.get(t, t)} {value(v, t, measure)['value']:.2f}" for t in ranking(v, measure)[:3]
     )
 
 
@@ -554,12 +560,17 @@ dc.runtime.Table(
 #
 #    $$ \frac{\lambda + \sigma_j\sigma_{j+1}}{\lambda + \sigma_j^2} \le 1 ; $$
 #
-# 2. $\norm{y_K^{\text{net}} - y_K^{\text{theory}}} \le \sum_k (1 - \rho_k) \norm{e_k}$.
+# 2. the norm of the difference is at most $\sum_k (1 - \rho_k) \norm{e_k}$.
 # ```
 #
 # ```{prf:proof}
-# Let $\delta_k$ be the difference of the two states. One step gives $\delta_{k+1} = \rho_k \delta_k + (1 - \rho_k)\bigl(D(y_k) - T_k(y_k - \delta_k)\bigr) = \rho_k\delta_k + (1-\rho_k)(e_k + A_k \delta_k) = M_k \delta_k + (1 - \rho_k) e_k$, where $y_k$ is the
-# network's state. With $\delta_0 = 0$, unroll. For the Wiener filter $A_j = \Sigma(\Sigma + \sigma_j^2 I)^{-1}$, so $M_j$ has the eigenvalue $\rho_j + (1 - \rho_j)\lambda/(\lambda + \sigma_j^2) = (\lambda + \rho_j \sigma_j^2)/(\lambda + \sigma_j^2)$, and
+# Let $\delta_k$ be the difference of the two states, and $y_k$ the network's. One step gives
+#
+# $$ \begin{aligned} \delta_{k+1} &= \rho_k \delta_k + (1 - \rho_k)\bigl(D(y_k) - T_k(y_k - \delta_k)\bigr) \\
+# &= \rho_k\delta_k + (1-\rho_k)(e_k + A_k \delta_k) \\ &= M_k \delta_k + (1 - \rho_k) e_k . \end{aligned} $$
+#
+# With $\delta_0 = 0$, unroll. For the Wiener filter $A_j = \Sigma(\Sigma + \sigma_j^2 I)^{-1}$, so $M_j$ has the eigenvalue $\rho_j + (1 - \rho_j)\lambda/(\lambda + \sigma_j^2)$
+# $= (\lambda + \rho_j \sigma_j^2)/(\lambda + \sigma_j^2)$, and
 # $\rho_j\sigma_j^2 = \sigma_j\sigma_{j+1}$. Such an $M_j$ is symmetric with eigenvalues in $[0, 1]$, so it lengthens nothing.
 # ```
 #
@@ -610,12 +621,12 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# The parts add up to {glue:text}`theory_budget_off`. The step at $\sigma$ = {glue:text}`theory_budget_peak` contributes most, {glue:text}`theory_budget_share`. At high noise network and Wiener filter agree; at low noise
+# The parts add up to the difference, within {glue:text}`theory_budget_off`. The step at $\sigma$ = {glue:text}`theory_budget_peak` contributes most, {glue:text}`theory_budget_share`. At high noise network and Wiener filter agree; at low noise
 # the gaps are small, and $1 - \rho_k$ cannot make them large.
 #
 # For the large run, the gaps themselves, on the paths of the calibration:
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Error of each theory relative to the network's answers, by noise level, for a ResNet and a UNet on each data set."}, "figure": {"caption": "How far the answers of theories are from the network's, along the network's own paths: mean squared difference relative to the variance of the answers. Calibrated windows were chosen on these paths.", "name": "fig-theory-gaps"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Error of each theory relative to the network's answers, by noise level, for a ResNet and a UNet on each data set."}, "figure": {"caption": "How far the answers of theories are from the network's, along the network's own paths: mean squared difference relative to the variance of the answers, the lower the better. Calibrated windows were chosen on these paths.", "name": "fig-theory-gaps"}}
 lines = {"IS": ("data", ":"), "Wiener": ("law", "-"), "Wiener_shifts": ("law", "--"), "LS": ("generated", "--"),
          "ELS": ("generated", "-"), "PSPC": ("denoiser", "-"), "data": ("warning", "-")}  # fmt: skip
 shown = [v for d in sets for v in (f"{d}-resnet_circular", f"{d}-unet_zeros") if v in record]
@@ -625,7 +636,7 @@ if shown:
     for ax, v in zip(axes.flat, shown, strict=False):
         for theory, (color, dash) in lines.items():
             ax.loglog(record[v]["sigmas"], record[v]["path_error"][theory], dash, color=COLORS[color],
-                      lw=1.3, label=theory)  # fmt: skip
+                      lw=1.3, label=SHORT.get(theory, theory))  # fmt: skip
         ax.set_title(title(v), fontsize=9)
     for ax in axes[-1]:
         ax.set_xlabel("noise level σ")
@@ -717,7 +728,9 @@ if shown:
                     / record[v]["held_out_error"]["Wiener"][k]
                     for k in range(len(at))
                 ]
-                ax.loglog(at, each, dash, color=COLORS[color], lw=1.3, label=theory)
+                ax.loglog(
+                    at, each, dash, color=COLORS[color], lw=1.3, label=SHORT.get(theory, theory)
+                )
         ax.axhline(1, color=COLORS["muted"], lw=1)
         ax.set_title(title(v), fontsize=9)
         ax.set_ylim(0.2, 30)
