@@ -197,7 +197,11 @@ Explorer.precomputed(
 #
 # ```{prf:proof}
 # Let $U = A^{1/2} - B^{1/2}$ and $V = A^{1/2} + B^{1/2}$. Then $A - B = \tfrac12(UV + VU)$. Write $U = \sum_i u_i\, e_i e_i^\top$ with orthonormal $e_i$, and let $W = \sum_i \operatorname{sign}(u_i)\, e_i e_i^\top$, a matrix
-# whose singular values are at most 1. So $\lVert A - B\rVert_1 \ge \operatorname{tr} W(A - B) = \operatorname{tr} |U| V = \sum_i |u_i|\, e_i^\top V e_i$, where $|U| = WU = UW$. Both $V - U = 2B^{1/2}$ and $V + U = 2A^{1/2}$ have no negative
+# whose singular values are at most 1. So
+#
+# $$ \lVert A - B\rVert_1 \ge \operatorname{tr} W(A - B) = \operatorname{tr} |U| V = \sum_i |u_i|\, e_i^\top V e_i, $$
+#
+# where $|U| = WU = UW$. Both $V - U = 2B^{1/2}$ and $V + U = 2A^{1/2}$ have no negative
 # eigenvalues, hence $e_i^\top V e_i \ge |e_i^\top U e_i| = |u_i|$, and the sum is at least $\sum_i u_i^2 = \lVert U\rVert_F^2$.
 # ```
 #
@@ -225,7 +229,9 @@ Explorer.precomputed(
 # $$ \lVert \hat\Sigma_A^{1/2} - \hat\Sigma_B^{1/2} \rVert_F^2 \le \lVert S_A - S_B \rVert_1 + \lVert \hat\mu_A - \mu\rVert^2 + \lVert \hat\mu_B - \mu\rVert^2 . $$
 #
 # The last two terms have mean $\operatorname{tr}\Sigma / N$ each, and $\lVert\hat\mu_A - \hat\mu_B\rVert^2$ has mean $2\operatorname{tr}\Sigma/N$: four in all. A matrix of side $d$ has $\lVert M\rVert_1 \le \sqrt d\,\lVert M\rVert_F$, and by Jensen
-# $\E\lVert S_A - S_B\rVert_F \le (\E\lVert S_A - S_B\rVert_F^2)^{1/2}$. The two are independent means of $N$ terms: $\E\lVert S_A - S_B\rVert_F^2 = \tfrac2N \E \lVert (x - \mu)(x-\mu)^\top - \Sigma\rVert_F^2 = \tfrac2N (\kappa - \operatorname{tr}\Sigma^2)$.
+# $\E\lVert S_A - S_B\rVert_F \le (\E\lVert S_A - S_B\rVert_F^2)^{1/2}$. The two are independent means of $N$ terms:
+#
+# $$ \E\lVert S_A - S_B\rVert_F^2 = \tfrac2N \E \lVert (x - \mu)(x-\mu)^\top - \Sigma\rVert_F^2 = \tfrac2N (\kappa - \operatorname{tr}\Sigma^2) . $$
 # ```
 #
 # Where $\lVert x - \mu\rVert$ hardly varies, $\kappa \approx (\operatorname{tr}\Sigma)^2$, and the bound says that the squared distance, as a share of the variance $\operatorname{tr}\Sigma$, is at most about $\sqrt{2d/N}$. It is small as soon as $N$ is large
@@ -416,7 +422,7 @@ dc.runtime.report(
 # %% [markdown]
 # After {glue:text}`gen_net_steps` steps a network with {glue:text}`gen_net_few` faces draws a face nearer to its twin than to its own hand in {glue:text}`gen_UNet_few_nearer` of the pairs (95 % over samples), one with {glue:text}`gen_net_many` faces in {glue:text}`gen_UNet_many_nearer`; for
 # the perfect machine it is {glue:text}`gen_perfect_many_nearer`. The correlations with the twin are {glue:text}`gen_net_few_r` and {glue:text}`gen_net_many_r`, with the nearest training image {glue:text}`gen_net_few_r_train` and {glue:text}`gen_net_many_r_train`, from other noise {glue:text}`gen_net_many_r_others`. In words of the oracle: with {glue:text}`gen_net_many` faces, the
-# valid face nearest to the sample is the same one in {glue:text}`gen_net_many_same` of the pairs, and {glue:text}`gen_net_many_traits` of its attributes are ({glue:text}`gen_net_many_traits_chance` with other noise, {glue:text}`gen_perfect_many_traits` for the perfect machine: where hands are this dense, common traits tell no more than a correlation). From 256 faces on, the share of pairs in which the twin is nearer no longer grows as the intervals go, though the correlation does: the denser the own hand, the nearer is its nearest face.
+# valid face nearest to the sample is the same one in {glue:text}`gen_net_many_same` of the pairs, and {glue:text}`gen_net_many_traits` of its attributes are ({glue:text}`gen_net_many_traits_chance` with other noise, {glue:text}`gen_perfect_many_traits` for the perfect machine: where hands are this dense, common traits tell no more than a correlation). From 256 faces on, the share of pairs in which the twin is nearer no longer grows, as far as the intervals tell, though the correlation does: the denser the own hand, the nearer is its nearest face.
 #
 # The agreement alone does not say that the network is good; the linear machine agrees too. On held-out faces the losses are, with the same noise for all (weighted as in training, so that a machine that returns the best multiple of its input has about 1):
 
@@ -492,10 +498,14 @@ dc.runtime.Table(
 # ```
 #
 # ```{prf:proof}
-# For white noise, $Qx + \sigma n$ has the law of $Q(x + \sigma n)$, and $\lVert Qx - D(Qx + \sigma Qn)\rVert = \lVert x - Q^{-1}D(Q(x + \sigma n))\rVert$. So the loss of $D$ on the images $Qx$ is that of $Q^{-1}D(Q\,\cdot)$ on the images $x$. As $D$ runs through $\mathcal F$ so does $Q^{-1}D(Q\,\cdot)$, and the best is where $Q^{-1}D(Q\,\cdot) = D_\sigma$.
+# For white noise, $Qx + \sigma n$ has the law of $Q(x + \sigma n)$, and
+#
+# $$ \lVert Qx - D(Q(x + \sigma n))\rVert = \lVert x - Q^{-1}D(Q(x + \sigma n))\rVert . $$
+#
+# So the loss of $D$ on the images $Qx$ is that of $Q^{-1}D(Q\,\cdot)$ on the images $x$. As $D$ runs through $\mathcal F$ so does $Q^{-1}D(Q\,\cdot)$, and the best is where $Q^{-1}D(Q\,\cdot) = D_\sigma$.
 # With $u = Q^{-1}y$ the flow $\mathrm dy/\mathrm d\sigma = (y - QD_\sigma(Q^{-1}y))/\sigma$ becomes $\mathrm du/\mathrm d\sigma = (u - D_\sigma(u))/\sigma$. The start $Qn$ is as normal as $n$.
 #
-# The classes: compositions of arbitrary, of affine maps, and of affine maps of a rank with invertible linear maps are of that kind again; a reordering moves pixels with their functions. A 3×3 convolution between two reorderings is none in general: take one that moves neighbours apart.
+# The classes: with an invertible linear map before and after it, a function stays a function, and an affine one stays affine and keeps its rank; a reordering moves each pixel together with its own function. A 3×3 convolution between two reorderings is none in general: take one that moves neighbours apart.
 # ```
 #
 # So whatever shuffling does to a machine is due to what its architecture assumes of the grid. Live, with closed forms:
@@ -541,7 +551,7 @@ dc.runtime.Table(
     rows or [("not run", *9 * [""])],
 )  # fmt: skip
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Rows of samples of networks trained on ordinary images, and of networks trained on shuffled ones, put back in order, for few and for many faces."}, "figure": {"caption": "Samples from the same noise: pixels in place, and shuffled pixels put back in order.", "name": "fig-gen-shuffled"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Rows of samples of networks trained on ordinary images, and of networks trained on shuffled ones, put back in order, for few and for many faces."}, "figure": {"caption": "Samples of networks trained with the pixels in place, and of networks trained with shuffled pixels, here put back in order. With few faces both copy; with many, look at the parts of the faces.", "name": "fig-gen-shuffled"}}
 shown = [
     (f"{int(name.rpartition('-')[2]):,} faces, {word}", tensors[key]["last"][0, :12].float())
     for name in units
@@ -560,7 +570,7 @@ if shown:
 # ## First what is shared, then what is private
 #
 # A network passes through stages while it learns. {cite:t}`bonnaire2025why` find two times: after $\tau_\text{gen}$ the samples are good, after $\tau_\text{mem}$ they are copies; the first does not depend on the number of images $N$, the second grows like $N$. Between the two a network generalises, and
-# more images make that window wider. Why should it be so? The simplest machine that shows it learns its features' weights alone, and each image's features consist of a part that all images share and a private part.
+# more images make that window wider. Why should it be so? The simplest machine that shows it learns nothing but the weights of given features, and each image's features consist of a part that all images share and a private part.
 #
 # ```{prf:proposition} The shared part is learned first
 # :label: prop-shared-first
@@ -581,7 +591,7 @@ if shown:
 # A step of stochastic gradient descent with a batch of $B$ examples meets each one with probability about $B/N$. So the second time says: every example must have been met a certain number of *times* before it is learned by heart. The proposition is ours and a caricature; the theory of {cite:t}`bonnaire2025why` has random
 # features and a spectrum of rates in place of two. Its curves:
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Errors against time on a logarithmic axis for three numbers of examples. The error on new examples falls at one time for all; the error on the examples themselves falls later, four times later for four times as many."}, "figure": {"caption": "The caricature with α = 1, β = 0.5, mean target 1, variance 1. Lines: error on the examples. Dots: gradient descent in small steps. Dashes: error of the mean answer to new examples.", "name": "fig-gen-shared"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Errors against time on a logarithmic axis for three numbers of examples. The error on new examples falls at one time for all; the error on the examples themselves falls later, four times later for four times as many."}, "figure": {"caption": "The caricature with α = 1, β = 0.5, mean target 1, variance 1. Lines: error on the examples. Dots: gradient descent in small steps. Dashes: error of the mean answer to new examples, small long before the examples are known by heart.", "name": "fig-gen-shared"}}
 alpha, beta = 1.0, 0.5
 time = np.geomspace(0.05, 3000, 200)
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
@@ -915,7 +925,8 @@ dc.runtime.report(
 # ```{exercise} How far apart?
 # :label: ex-generalise-gap
 #
-# Write `linear_gap(mean_a, cov_a, mean_b, cov_b)`: the mean squared distance between the samples of two linear machines with these means (d) and covariances (d, d), from the same noise.
+# Write `linear_gap_yours(mean_a, cov_a, mean_b, cov_b)`: the mean squared distance between the samples of two linear machines with these means (d,) and covariances (d, d), from the same noise.
+# The cells above define `root`, the square root of a covariance.
 # ```
 
 
@@ -1056,7 +1067,7 @@ assert dc.exercises.check_onset(first_time_solution)
 # ```{exercise} The exponent
 # :label: ex-generalise-exponent
 #
-# Write `power_of(sizes, times)`: the $a$ of $\tau = c N^a$ that fits best in least squares of the logarithms. Try it on the clocks above: does it agree with the table?
+# Write `power_of(sizes, times)`: the $a$ of $\tau = c N^a$ that fits best in least squares of the logarithms. Try it on a clock, such as `onsets["a fifth copies"]` with what is `nan` left out: does it agree with the table?
 # ```
 
 
