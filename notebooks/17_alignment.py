@@ -21,8 +21,8 @@
 #
 # In this chapter we turn both dials. The target gets more and more distant rules; the architecture sees
 # farther and farther. The oracle of {doc}`12_measuring_creativity_and_realism` fills the grid with exact counts.
-# A law comes out: **a rule is kept once the sight of the architecture bridges the gap between the parts that the
-# rule ties, and is broken at the rate of chance before.** And a condition for when it pays to create at all.
+# A law comes out: **a rule is broken at the rate of chance until the sight of the architecture bridges the gap between the
+# parts that the rule ties, and kept once the sight covers them both.** And a condition for when it pays to create at all.
 #
 # ```{admonition} This chapter
 # :class: tip
@@ -77,7 +77,7 @@ def percent(value, digits=0):
 #
 # - **no rules**: every part as it likes, 8,503,056 valid faces;
 # - **eyes**: both eyes have the same shape and look the same way, 944,784;
-# - **all six**: eyes, gaze, ears, cheeks, the two halves of the jaw, and the colours of top and tie agree, 17,496.
+# - **all six**: eyes, gaze, ears, cheeks, the two halves of the jaw (the rule *head*), and the colours of top and tie agree, 17,496.
 #
 # Choose a target and an architecture. Frames tell what the oracle says of each sample: creative, copy or invalid. On the right: how often the two parts of
 # each rule disagree, where both are well drawn, and (rings) how often they would if they were drawn independently.
@@ -181,7 +181,9 @@ def draw_grid(target, architecture):
             marks.bars([places[r] for r in there], [rates[r].value for r in there], width=0.6, color="warning"),
             marks.points([places[r] for r in there], [chance[r] / judged[r] for r in there],
                          color="law", shape="ring", size=5),
-            *(marks.text(places[r], 0.93, r, anchor="middle", color="ink" if places[r] < force else "muted") for r in RULES),
+            *(marks.text(places[r], 0.95 - 0.08 * (places[r] % 2), r, anchor="middle",
+                         color="ink" if places[r] < force else "muted") for r in RULES),
+            *(marks.text(-0.55, height, f"{height:g}", color="muted") for height in (0.25, 0.5, 0.75)),
         ],
         "alt": f"Target {target}, {NAMES[architecture]}: 24 samples, of all samples {words}.",
         "caption": f"{every}Of {total(variant, 'samples')} samples: {words}. Names of rules not in force are grey; rules that could be judged in fewer than {ENOUGH} samples have no bar.",
@@ -198,8 +200,8 @@ def draw_grid(target, architecture):
         ],
         {
             "samples": Panel("Samples, from the same noise", kind="images"),
-            "rules": Panel("Tied parts that disagree (rings: by chance)", xlabel="rule",
-                           ylabel="share", xlim=(-0.6, 5.6), ylim=(0, 1)),
+            "rules": Panel("Share of tied parts that disagree (rings: by chance)",
+                           xlim=(-0.6, 5.6), ylim=(0, 1), axes=False),
         },
         title="What an architecture makes of a target",
     )
@@ -249,8 +251,8 @@ def draw_grid(target, architecture):
 #
 # Hence
 # 1. it generates the groups independently, however far $\Omega_p$ reaches;
-# 2. if a group consists of two parts whose varying pixels are more than $r$ apart, and $\Omega_p$ reaches $r$ pixels
-#    far, it generates the two parts independently, with any number of steps;
+# 2. if a group consists of two parts whose varying pixels are more than $r$ apart (in rows or in columns), and $\Omega_p$
+#    reaches $r$ pixels far, it generates the two parts independently, with any number of steps;
 # 3. if $\Omega_p$ covers $V \cap G(p)$ for all $p$ of a group, it is on this group the perfect denoiser, and its exact
 #    flow generates the group with its own law.
 # ```
@@ -393,8 +395,8 @@ dc.runtime.report(
 # $b_v$ of the samples themselves, the smallest p-value is {glue:text}`align_smallest`, or {glue:text}`align_corrected` when corrected for
 # the number of points (Bonferroni). Where parts are drawn with their shares in the target, that rate is the dashed line.
 #
-# The jaws show what a gap is not. They touch at the chin, so their gap is one pixel, and yet windows of small reach
-# break the rule nearly as often as chance. What tells one jaw from another lies mostly on the outside of the face, and
+# The jaws, under *head*, show what a gap is not. They touch at the chin, so their gap is one pixel, and yet windows of small
+# reach break the rule nearly as often as chance. What tells one jaw from another lies mostly on the outside of the face, and
 # a window has to join *those* places. The gap says where a rule can begin to be kept, and no more.
 #
 # ### The grid
@@ -415,8 +417,9 @@ if grid:
         i, j = list(TARGETS).index(t), study.WINDOWS.index(w)
         values[i, j] = 1 - s.value
         text = f"{100 * (1 - s.value):.0f}\n{100 * (1 - s.high):.0f} to {100 * (1 - s.low):.0f}"
+        light = "#fefefe"  # plain white would become dark with the page
         ax.text(j, i, text, ha="center", va="center", fontsize=8,
-                color="white" if values[i, j] < 0.6 else "black")  # fmt: skip
+                color=light if values[i, j] < 0.6 else "black")  # fmt: skip
     ax.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(len(study.WINDOWS)), [f"{w}×{w}" for w in study.WINDOWS])
     ax.set_yticks(range(len(TARGETS)), list(TARGETS))
@@ -488,7 +491,7 @@ dc.runtime.report(**{
 #
 # ```{prf:proof}
 # The event on which the target exceeds $q$ the most is the set of valid $x$ with $q(x) < 1/M$. The excess is
-# $\sum (1/M - q(x))$ over it, which is $\sum (1/M - \min(q(x), 1/M)) = 1 - \omega$ over all valid $x$. The copier has
+# $\sum (1/M - q(x))$ over it, which is $\sum (1/M - \min(q(x), 1/M))$ $= 1 - \omega$ over all valid $x$. The copier has
 # $q = 1/N \ge 1/M$ on $N$ valid images and 0 elsewhere. Next, $\min(q, 1/M) \le q$, and $q$ sums to $v$ over the valid
 # images; equality of the sums is equality of all terms.
 # ```
@@ -498,7 +501,7 @@ dc.runtime.report(**{
 # cheaper it is to break some.
 #
 # For recombined faces all of this can be computed. Cut the face, choose a target, and move the number of training faces.
-# (Shares are averages over 4,000 drawn recombinations, whose probabilities $q$ are known exactly.)
+# (Shares are averages over {glue:text}`align_draws` drawn recombinations, whose probabilities $q$ are known exactly.)
 
 # %% tags=["hide-input"]
 WAYS = {
@@ -589,7 +592,7 @@ Explorer.precomputed(
     title="How to cut a face",
 )  # fmt: skip
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels, one for each target: overlap against the number of training faces, one curve for each way to cut a face. Another way is the best in each panel."}, "figure": {"caption": "Overlap with the target against the number of training faces, for five ways to cut a face; the whole face is the copier.", "name": "fig-align-overlap"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three panels, one for each target: overlap against the number of training faces, one curve for each way to cut a face. Without rules each part alone is the best, with all six rules pairs are."}, "figure": {"caption": "Overlap with the target against the number of training faces, for five ways to cut a face; the whole face is the copier. Compare the order of the curves from panel to panel.", "name": "fig-align-overlap"}}
 fig, axes = plt.subplots(1, 3, figsize=(7.2, 3.4), sharey=True)
 palette = dict(zip(WAYS, ("generated", "law", "warning", "denoiser", "data"), strict=True))
 for ax, t in zip(axes, TARGETS, strict=True):
@@ -623,6 +626,7 @@ def overlap_of(target, way):
 
 
 dc.runtime.report(
+    align_draws=f"{DRAWS:,}",
     align_top=f"{top:,}",
     align_best_eyes=best["eyes"],
     align_six_alone=overlap_of("all six", "each part alone"),
@@ -710,7 +714,7 @@ dc.runtime.Table(
 # {glue:text}`align_deep1_rules6` with all six; with three halvings it is {glue:text}`align_deep3_rules0` and
 # {glue:text}`align_deep3_rules6`. Which rules make the difference?
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "One panel for each network: how often the parts of each rule disagree, rules in the order of their gaps, dashes at the rate of chance, crosses for the window machine that breaks the rules most alike."}, "figure": {"caption": "Networks trained on the target with all six rules: how often the parts of a rule disagree, where both are well drawn (dots, 95 % intervals; rules that could be judged in 20 samples at least). Rules in the order of their gaps, in pixels. Dashes: if the two were drawn independently, as often as each is. Crosses: the window machine of the grid whose rates are the nearest.", "name": "fig-align-networks"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "One panel for each network: how often the parts of each rule disagree, rules in the order of their gaps, dashes at the rate of chance, crosses for the window machine that breaks the rules most alike."}, "figure": {"caption": "Networks trained on the target with all six rules (*flat2*: no halving and 2 blocks; *deep1* to *deep3*: so many halvings): how often the parts of a rule disagree, where both are well drawn (dots, 95 % intervals; rules that could be judged in 20 samples at least). Rules in the order of their gaps, in pixels. Dashes: if the two were drawn independently, as often as each is. Crosses: the window machine of the grid whose rates are the nearest.", "name": "fig-align-networks"}}
 pixels = rule_gaps(Faces(size=settings["size"], positions=1))
 order = sorted(RULES, key=pixels.get)
 
