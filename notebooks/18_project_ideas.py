@@ -157,7 +157,7 @@ p, between = rates.mean().item(), rates.var().item()
 samples = 1000
 excess = 1 + (samples - 1) * between / (p * (1 - p))
 
-# %% mystnb={"image": {"alt": "A row of dots, the exact rates of many training sets, and two bars above them: a short one for what a thousand samples of one of them tell, and a longer one for the spread of the runs."}, "figure": {"caption": "Exact rates of creative faces, a dot for each training set. Bars: twice the standard deviation that a thousand samples leave, and twice that between the runs.", "name": "fig-projects-seeds"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A row of dots, the exact rates of many training sets, and two bars above them: a short one for what a thousand samples of one of them tell, and a longer one for the spread of the runs."}, "figure": {"caption": "Exact rates of creative faces, a dot for each training set. Bars, to both sides of the mean: twice the standard deviation that a thousand samples of one set leave, and twice that between the sets.", "name": "fig-projects-seeds"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 1.9))
 ax.plot(rates, [0] * runs, "o", color=COLORS["generated"], alpha=0.6)
 for height, (half, color, words) in enumerate(
@@ -236,8 +236,8 @@ dc.runtime.report(projects_correlation=f"{correlation:.3f}", projects_saved=f"{1
 # - **the number that decides it**, and which values would refute you;
 # - **a control that must fail**: a shuffled target, a wrong law, an architecture without the part in question. And
 #   one that must succeed: a case whose answer is known;
-# - **runs and samples**, from {prf:ref}`prop-projects-none` and {prf:ref}`prop-projects-seeds`. Three runs are
-#   the least from which a spread can be seen at all; ten give an interval;
+# - **runs and samples**, from {prf:ref}`prop-projects-none` and {prf:ref}`prop-projects-seeds`. One run says nothing of the
+#   spread, and two or three little, unless it is pooled over many variants ({ref}`ex-14-spread`); ten give an interval;
 # - **what is held equal**: number of weights, steps, learning rates tried, noise. A variant that got fewer
 #   learning rates loses by that alone.
 #
@@ -282,7 +282,7 @@ dc.runtime.report(projects_correlation=f"{correlation:.3f}", projects_saved=f"{1
 #   {cite:t}`kamb2024analytic`, theorem B.2).
 # - **The start measures:** A world in which nobody looks right. A dial sets how many look left; copies, new
 #   faces and forbidden ones are counted exactly.
-# - **What decides:** Creative less forbidden samples, weighted by a price that you fix beforehand, as a
+# - **What decides:** Creative samples minus forbidden ones times a price that you fix beforehand, as a
 #   function of the dial; where it changes sign.
 # - **What convinces:** The exact counts need no samples, but training sets vary: ten of them. For networks
 #   three runs each, and the equivariance error beside the counts (`networks.equivariance_error`). Control:
@@ -309,8 +309,8 @@ dc.runtime.report(projects_correlation=f"{correlation:.3f}", projects_saved=f"{1
 #   and with 20 steps; most of the values are lower with 20.
 # - **The start measures:** Copies, creative and invalid faces, and *different* creative ones, against the number
 #   of steps; the perfect denoiser and one of two halves, DDIM and Heun.
-# - **What decides:** The number of different creative faces among a fixed number of samples: at few steps less
-#   that at many, in pairs of the same noise.
+# - **What decides:** The number of different creative faces among a fixed number of samples, at few steps minus at
+#   many, in pairs of the same noise.
 # - **What convinces:** Equal numbers of calls of the denoiser; two schedules at least, so that the last level is
 #   not what you measure. Control: samples drawn from the law of endless steps, as many. Ten training sets.
 # - **Pitfalls:** A share can be won by generating one face over and over: look at two steps in the start. And an
@@ -536,8 +536,8 @@ def samples_per_run(share, between, cost): ...  # your code: a number
 # ```
 #
 # Let $w = p(1-p) - \tau^2$. A budget $B$ buys $S = B/(c + n)$ runs of $n$ samples, so the variance is
-# $(c + n)(\tau^2 + w/n)/B = (c\tau^2 + w + n\tau^2 + cw/n)/B$. The last two terms are least together where they are equal: at
-# $n = \sqrt{cw}/\tau$, whatever $B$ is. Below, the run is a training set of {numref}`fig-projects-seeds`, and
+# $(c + n)(\tau^2 + w/n)/B$ $= (c\tau^2 + w + n\tau^2 + cw/n)/B$. The last two terms are least together where they are equal: at
+# $n = \sqrt{cw}/\tau$, whatever $B$ is: there the derivative $\tau^2 - cw/n^2$ is zero. Below, the run is a training set of {numref}`fig-projects-seeds`, and
 # training costs as much as ten thousand samples.
 
 
@@ -602,7 +602,7 @@ print(f"{100 * paired_saving_solution(a, b):.1f} % of the images")
 #
 # - A count that is zero bounds a rate by about $3/n$ ({prf:ref}`prop-projects-none`).
 # - Claims on an architecture are limited by the number of runs, not of samples
-#   ({prf:ref}`prop-projects-seeds`); pairs save most of the work ({prf:ref}`prop-projects-pairs`).
+#   ({prf:ref}`prop-projects-seeds`); pairs save work where errors go together ({prf:ref}`prop-projects-pairs`).
 # - Eight questions are open, each with a notebook that runs. We should like to hear what you find, a
 #   counterexample most of all.
 #
