@@ -114,11 +114,15 @@ Explorer.precomputed(
 # ```
 #
 # ```{prf:proof}
-# 1. Mean and covariance follow from linearity. Each projection of $Ax + b$ on a line is one of $x$ with an offset, hence
+# *1.* Mean and covariance follow from linearity. Each projection of $Ax + b$ on a line is one of $x$ with an offset, hence
 # normal, and that makes a Gaussian.
 #
-# 2. Let $r = u - \mu_u - \Sigma_{uw}\Sigma_{ww}^{-1}(w - \mu_w)$. By part 1, $(r, w)$ is Gaussian, and $\Cov(r, w) = \Sigma_{uw} -
-# \Sigma_{uw}\Sigma_{ww}^{-1}\Sigma_{ww} = 0$, so $r$ does not depend on $w$. Its mean is 0 and its covariance the one claimed. Given $w$, $u$ is $r$ plus a constant.
+# *2.* Let
+#
+# $$ r = u - \mu_u - \Sigma_{uw}\Sigma_{ww}^{-1}(w - \mu_w) . $$
+#
+# By part 1, $(r, w)$ is Gaussian, and $\Cov(r, w)$ $= \Sigma_{uw} - \Sigma_{uw}\Sigma_{ww}^{-1}\Sigma_{ww}$ $= 0$. Parts of a Gaussian that are uncorrelated are
+# independent, so $r$ does not depend on $w$. Its mean is 0 and its covariance the one claimed. Given $w$, $u$ is $r$ plus a constant.
 # ```
 #
 # The covariance left does *not* depend on what was learned. Denoising is this with $u$ the clean image and $w = u + \sigma n$ the
@@ -205,7 +209,7 @@ plt.show()
 # ```
 #
 # ```{prf:proof}
-# Let $e = x - Ay - b$, and let another guess differ by $g = By + c$. Its error is $\E\norm{e - g}^2 = \E \norm e^2 - 2\, \E\, e^\top g + \E \norm g^2$. If both
+# Let $e = x - Ay - b$, and let another guess differ by $g = By + c$. Its error is $\E\norm{e - g}^2$ $= \E \norm e^2 - 2\, \E\, e^\top g + \E \norm g^2$. If both
 # equations hold, $\E\, e^\top g = 0$ for all $B$ and $c$, and no guess is better. If one fails, take $g$ small along it: the middle term wins. The formulas are
 # the equations, solved.
 # ```
@@ -255,7 +259,7 @@ plt.show()
 # ```
 #
 # ```{prf:proof}
-# Each step multiplies by $1 + at/K$. And $K \ln(1 + at/K) = at - (at)^2/2K + O(K^{-2})$; take exponentials.
+# Each step multiplies by $1 + at/K$. And $K \ln(1 + at/K)$ $= at - (at)^2/2K + O(K^{-2})$; take exponentials.
 # ```
 #
 # **Five lines.** One equation, four numbers of steps.
@@ -314,7 +318,7 @@ def colour(z, mean, cov): ...  # your code: return (n, d)
 # :class: dropdown
 # ```
 #
-# Any $A$ with $AA^\top = \Sigma$ will do. Points are rows, so they meet $A^\top$ from the left.
+# Any $A$ with $AA^\top = \Sigma$ will do. Points are rows, so $Az$ becomes `z @ A.T`.
 
 
 # %%
