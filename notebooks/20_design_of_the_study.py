@@ -18,6 +18,7 @@
 # what we expect of each. It was written before they were trained; its tables come from the code that
 # trains them.
 #
+# (sec-study-switches)=
 # ## Question and baseline
 #
 # **Which design choices of a UNet decide what it creates?** A network of the study is the baseline with one
@@ -42,7 +43,11 @@ sizes = {name: get("unet_study").config(name) for name in ("book", "gpu")}
 
 
 def words(value):
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 switches = {name: asdict(config.baseline) for name, config in sizes.items()}
@@ -52,6 +57,11 @@ dc.runtime.Table(
 )  # fmt: skip
 
 # %% [markdown]
+# Of these, `widths` are the channels of each grid, and `bottleneck` narrows the coarsest one to so many. `skips` says which grids
+# a skip joins, and `combine` how. `down` and `up` are the ways to halve and to double, and `conditioning` is how the network is told the
+# noise level. A network is named by its switch: *skips only 16* keeps the skip at 16×16 pixels alone, *kernel 1* has convolutions of one
+# pixel, and in *attention 8* each block at 8×8 pixels looks at all of them.
+#
 # ## The networks
 #
 # Each variant has the baseline's number of parameters within a tenth: its widths are scaled. Where that would cost more
@@ -66,7 +76,7 @@ for name in shown:
     config = design(name, baseline)
     rows.append((name, words(config.widths), f"{parameters(config):,}",
                  f"{flops(config) / flops(baseline):.2f}"))  # fmt: skip
-dc.runtime.Table(("network", "widths", "parameters", "arithmetic of the baseline"), rows)
+dc.runtime.Table(("network", "widths", "parameters", "arithmetic, baseline = 1"), rows)
 
 # %% [markdown]
 # ## The protocol
@@ -90,7 +100,8 @@ dc.runtime.Table(
 )
 
 # %% [markdown]
-# `sooner` is the length of the training on few images, and `trial` that of each short run, as a share of `steps`.
+# `few`, `many` and `held_out` are numbers of images, `ema` is what the average of the weights keeps at each step, and `rates` are the learning
+# rates that are tried. `sooner` is the length of the training on few images, and `trial` that of each short run, as a share of `steps`.
 #
 # ## Measures
 #
@@ -103,19 +114,24 @@ dc.runtime.Table(
 #
 # ## Expectations
 #
-# *More* and *less* mean than the baseline; *same* means within ten points. A few follow from theorems of this book, the others are guesses with a reason.
+# *More* and *less* mean than the baseline; *same* means within ten points. Networks are trained on many images where the table does not say few. A few
+# expectations follow from theorems of this book, the others are guesses with a reason.
 
 # %% tags=["hide-input"]
 dc.runtime.Table(
-    ("network", "training images", "share", "expected", "because"),
-    [(h.network, h.size, h.measure, h.expected, h.because) for h in hypotheses.HYPOTHESES],
+    ("network", "expected", "because"),
+    [
+        (h.network, f"{h.measure}: {h.expected}" + (" (few)" if h.size == "few" else ""), h.because)
+        for h in hypotheses.HYPOTHESES
+    ],
 )
 
 # %% [markdown]
 # ## What would change our mind
 #
 # If *same* were missed for most pooling and upsampling kinds, the story "sight decides" would be wrong, and details would decide. If *depth 0* made faces as well as
-# the baseline, locality would not matter here. If copying from few images survived a change that {prf:ref}`prop-study-places` forbids to copy, our code would be wrong.
+# the baseline, locality would not matter here. If the network with circular padding copied in clearly more than one of sixteen samples, which
+# {prf:ref}`prop-study-places` rules out, our code would be wrong.
 #
 # Known limits, before any result: one family of drawn faces, one baseline, networks that are small and trained briefly; a
 # control of size for two variants only; rates chosen after short runs may not be the best for long ones.
