@@ -220,7 +220,7 @@ assert worst_value < 1e-6
 dc.runtime.report(relu_program_gap=f"{max(worst_value, 1e-16):.0e}")
 
 # %% [markdown]
-# Costs agree to all digits shown, and the functions to {glue:text}`relu_program_gap`.
+# Costs agree to all digits shown, and the functions differ by at most {glue:text}`relu_program_gap`.
 #
 # (sec-relu-box)=
 # ## The smallest network at a right-angled corner
@@ -541,7 +541,7 @@ dc.runtime.report(
 # training points, sums, and points on a manifold where the schedule stops early; here they have
 # exact laws. The figure shows all three regimes from the same starts.
 
-# %% mystnb={"image": {"alt": "Three square panels with the same starts. With a fixed radius and a long clock all samples sit on the four vertices of a rectangle. With a short clock many are on the vertices and the rest on the edges and inside. With a radius that follows the level they fill the edges and the inside."}, "figure": {"caption": "Three training points (black squares) at a corner, the same 600 starts (grey) and their ends (orange). Left: fixed radius, long clock: three training points and one sum. Middle: fixed radius, short clock. Right: the radius follows the level.", "name": "fig-relu-regimes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three square panels with the same starts. With a fixed radius and a long clock all samples sit on the four vertices of a rectangle. With a short clock many are on the vertices and the rest on the edges and inside. With a radius that follows the level they fill the edges and the inside."}, "figure": {"caption": "Three training points (squares) at a corner, the same 600 starts (grey) and their ends (orange). Left: fixed radius, long clock: three training points and one sum. Middle: fixed radius, short clock. Right: the radius follows the level.", "name": "fig-relu-regimes"}} tags=["hide-input"]
 corner = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.5]], dtype=torch.float64)
 cloud = 0.9 * torch.randn(600, 2, generator=torch.Generator().manual_seed(seed)).double() + 0.5
 regimes = {
