@@ -436,7 +436,7 @@ def match_width(count, target): ...  # your code: return a whole number
 # :class: dropdown
 # ```
 #
-# Double until the target is passed, halve the interval, compare its two ends.
+# Double the width until `target` is passed, halve the interval, compare its two ends.
 
 
 # %%

@@ -340,7 +340,7 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# The linear machines' samples are nearer to their twins in {glue:text}`gen_linear_few` of the pairs with {glue:text}`gen_few` faces and in {glue:text}`gen_linear_many` with {glue:text}`gen_many`; there the squared distance is {glue:text}`gen_linear_share` of the variance. It falls faster than
+# The linear machines' samples are nearer to the twin in {glue:text}`gen_linear_few` of the pairs with {glue:text}`gen_few` faces and in {glue:text}`gen_linear_many` with {glue:text}`gen_many`; there the squared distance is {glue:text}`gen_linear_share` of the variance. It falls faster than
 # the bound, between the last two sizes as $N^a$ with $a \approx$ {glue:text}`gen_linear_slope`: the bound must hold for every law, also for one whose covariance is near 0 in many directions, where square roots are steep.
 #
 # So agreement is no miracle and needs no intelligence: a machine that keeps only what both hands have in common must agree. What the linear machine keeps is too little for a face. The question is what a network keeps.
@@ -575,7 +575,7 @@ if shown:
 # ```{prf:proposition} The shared part is learned first
 # :label: prop-shared-first
 #
-# Let a machine predict the number $w^\top \varphi$, with weights $w$ that start at 0 and follow the gradient flow of $\frac1{2N}\sum_i (w^\top\varphi_i - t_i)^2$. Let the examples be $\varphi_i = s + p_i$ with $s$ and all $p_i$ at right angles to each other, $\lVert s\rVert^2 = \alpha$ and $\lVert p_i\rVert^2 = \beta$. Let $\bar t$ be the mean of the targets and $v$ their variance. Then
+# Let a machine predict the number $w^\top \varphi$, with weights $w$ that start at 0 and follow the gradient flow of $\frac1{2N}\sum_i (w^\top\varphi_i - t_i)^2$. Let the examples be $\varphi_i = s + p_i$ with $s$ and all $p_i$ at right angles to each other, $\lVert s\rVert^2 = \alpha$ and $\lVert p_i\rVert^2 = \beta$. Let $\bar t$ be the mean of the $t_i$ and $v$ their variance. Then
 #
 # 1. the mean squared error on the examples is $\bar t^2 e^{-2(\alpha + \beta/N)\tau} + v\, e^{-2\beta \tau / N}$ after time $\tau$;
 # 2. to a new example $s + p$, with $p$ at right angles to all that was seen, the machine answers $\bar t\, \frac{\alpha}{\alpha + \beta/N}\bigl(1 - e^{-(\alpha + \beta/N)\tau}\bigr)$.

@@ -21,7 +21,7 @@
 #
 # In this chapter we turn both dials. The target gets more and more distant rules; the architecture sees
 # farther and farther. The oracle of {doc}`12_measuring_creativity_and_realism` fills the grid with exact counts.
-# A law comes out: **a rule is broken at the rate of chance until the sight of the architecture bridges the gap between the
+# What comes out is this: **a rule is broken at the rate of chance until the sight of the architecture bridges the gap between the
 # parts that the rule ties, and kept once the sight covers them both.** And a condition for when it pays to create at all.
 #
 # ```{admonition} This chapter

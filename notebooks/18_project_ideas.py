@@ -125,7 +125,7 @@ Explorer.precomputed(
 # ```
 #
 # ```{prf:proof}
-# Given $p_s$, the share of run $s$ has mean $p_s$ and variance $p_s(1-p_s)/n$. By the law of total variance the share
+# Given $p_s$, the share of run $s$ has mean $p_s$ and variance $p_s(1-p_s)/n$. Variance of means plus mean of variances: the share
 # of one run has variance $\tau^2 + \mathbb E[p_s(1-p_s)]/n$, and $\mathbb E[p_s(1-p_s)] = p - p^2 - \tau^2$. The
 # mean of $S$ independent shares has one $S$-th of it.
 # ```

@@ -84,7 +84,7 @@ dc.runtime.Table(("network", "widths", "parameters", "arithmetic, baseline = 1")
 # - **Data.** Faces of one family, all in one place (CPU size), drawn by {doc}`12_measuring_creativity_and_realism`; every valid
 #   face can be listed, and the oracle judges every sample. Two training sets: *few*, which the baseline copies, and *many*, from which it generalises. The few
 #   are the first of the many. The same held-out faces for all. The GPU size adds larger faces in nine places, Fashion-MNIST,
-#   CIFAR-10 and, where the reader has a copy, CelebA.
+#   CIFAR-10 and, where the reader brings it, CelebA.
 # - **Training.** The same seed gives all networks the same examples, the same noise and the same order; AdamW, a rate that falls as half a cosine, gradients clipped at 1, an
 #   average of the weights.
 # - **Learning rate.** Each network and seed chooses its own: short runs at several rates, and the rate with the smallest *training* loss, averaged
@@ -118,11 +118,15 @@ dc.runtime.Table(
 # expectations follow from theorems of this book, the others are guesses with a reason.
 
 # %% tags=["hide-input"]
+reasons = {}  # of each: what is expected, and of which networks
+for h in hypotheses.HYPOTHESES:
+    expected = f"{h.expected} {h.measure}" + (" (few)" if h.size == "few" else "")
+    reasons.setdefault(h.because, {}).setdefault(expected, []).append(h.network)
 dc.runtime.Table(
-    ("network", "expected", "because"),
+    ("expected", "because"),
     [
-        (h.network, f"{h.measure}: {h.expected}" + (" (few)" if h.size == "few" else ""), h.because)
-        for h in hypotheses.HYPOTHESES
+        ("; ".join(f"{what}: {', '.join(nets)}" for what, nets in expected.items()), because)
+        for because, expected in reasons.items()
     ],
 )
 

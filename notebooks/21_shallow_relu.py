@@ -15,8 +15,8 @@
 # # Shallow ReLU networks dream sums
 #
 # So far an architecture was a wall: a matrix *cannot* store an image. A network with one wide
-# hidden layer can store every training image. Suppose it does: it sends every slightly noisy copy
-# of a training image back to that image, without error.
+# hidden layer can store every training image. Suppose it does: it sends every training image with a
+# little noise on it back to that image, without error.
 # Many functions do that, and they differ where there were no data. Which one do we get? Weight
 # decay prefers small weights, so let us take the network with the *smallest* weights.
 #
@@ -743,7 +743,7 @@ dc.runtime.report(
 
 # %% [markdown]
 # On the line the trained network differs from the closed form by at most
-# {glue:text}`relu_trained_gap`; its cost is {glue:text}`relu_trained_cost`, the least is
+# {glue:text}`relu_trained_gap`; its cost is {glue:text}`relu_trained_cost`, the least of all that fit exactly is
 # {glue:text}`relu_least_cost`. At the corner with radius 0.5 {glue:text}`relu_box_near` of its
 # samples end within a quarter of an edge of a vertex, {glue:text}`relu_box_same` at the closed
 # form's vertex for the same noise; {glue:text}`relu_box_sums` are sums, where the closed form makes
@@ -936,7 +936,7 @@ assert dc.exercises.check_decision_time(decision_time_solution)
 #
 # ## Summary
 #
-# - The cost that weight decay sees is, on a line, the total variation of the slope
+# - The cost that weight decay sees is, on a line, the sum of the sizes of all kinks
 #   ({prf:ref}`lem-relu-cost`). The cheapest network that sends balls to their centres is flat on
 #   the balls and straight in between ({prf:ref}`thm-relu-line`); at a right-angled corner it is a
 #   sum of such functions, one for each edge, and nothing else is as cheap ({prf:ref}`thm-relu-box`).
