@@ -18,6 +18,15 @@
 # what we expect of each. It was written before they were trained; its tables come from the code that
 # trains them.
 #
+# ```{admonition} This chapter
+# :class: tip
+# - **You will learn** how to hold all fixed but one switch; how many seeds a difference needs; how to
+#   write down an expectation so that it can fail.
+# - **Time** about 50 minutes, exercises included.
+# - **Prerequisites** {doc}`13_a_unet_from_scratch` and the oracle of
+#   {doc}`12_measuring_creativity_and_realism`.
+# ```
+#
 # (sec-study-switches)=
 # ## Question and baseline
 #
@@ -30,7 +39,11 @@ profile = "book"  # "smoke": seconds, "book": what the site shows, "gpu": full s
 seed = 0
 
 # %% tags=["hide-input"]
+import math
 from dataclasses import asdict
+
+import torch
+from scipy import stats
 
 import diffusion_creativity as dc
 from diffusion_creativity.experiments import hypotheses
@@ -139,3 +152,159 @@ dc.runtime.Table(
 #
 # Known limits, before any result: one family of drawn faces, one baseline, networks that are small and trained briefly; a
 # control of size for two variants only; rates chosen after short runs may not be the best for long ones.
+
+# %% [markdown]
+# ## Exercises
+#
+# ```{exercise} Three sets of images
+# :label: ex-20-deal
+#
+# Write `deal(total, few, many, held_out, seed)`: numbers of three sets of images, drawn from `total` without repeats. The few are the
+# first of the many, no held-out image is trained on, and neither the held-out images nor the first ones of the many change when a set of another size
+# is asked for.
+# ```
+
+
+# %%
+def deal(total, few, many, held_out, seed): ...  # your code: return few, many, held-out numbers
+
+
+# dc.exercises.check_deal(deal)
+
+# %% [markdown]
+# ```{solution-start} ex-20-deal
+# :class: dropdown
+# ```
+#
+# One random order. The held-out images come first, so no size of the training sets moves them.
+
+
+# %%
+def deal_solution(total, few, many, held_out, seed):
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
+    training = order[held_out:]
+    return training[:few], training[:many], order[:held_out]
+
+
+assert dc.exercises.check_deal(deal_solution)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} To each its own rate
+# :label: ex-20-rate
+#
+# Short runs at several learning rates gave training losses, `losses` (rates, noise levels). Write `choose_rate(rates, losses)`: the rate with the
+# least loss on average over the levels. A run that diverged has a loss that is not finite, and is never chosen. Why do we not choose by held-out losses?
+# ```
+
+
+# %%
+def choose_rate(rates, losses): ...  # your code: return one of the rates
+
+
+# dc.exercises.check_choose_rate(choose_rate)
+
+# %% [markdown]
+# ```{solution-start} ex-20-rate
+# :class: dropdown
+# ```
+#
+# `argmin` takes a nan for the least, so what is not finite becomes infinite first. Rates chosen by held-out losses would prefer networks that copy less: the
+# choice would answer the question that the study asks.
+
+
+# %%
+def choose_rate_solution(rates, losses):
+    means = losses.mean(1)
+    return rates[means.where(means.isfinite(), torch.inf).argmin()]
+
+
+assert dc.exercises.check_choose_rate(choose_rate_solution)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} How many seeds?
+# :label: ex-20-seeds
+#
+# A measure has the standard deviation `spread` between seeds, pooled over so many networks. Write `seeds_needed(spread, margin, networks)`: the least number of
+# seeds, two or more, with which the 95 % interval of the difference of *two* networks reaches no farther than `margin` to either side. It is
+# $\pm\, t\, s \sqrt{2/S}$ with spread $s$ and $S$ seeds each, where $t$ is the 97.5 % quantile of Student's distribution (`stats.t.ppf`) with
+# networks × (S − 1) degrees of freedom. (For many comparisons at once the interval is wider.)
+# ```
+
+
+# %%
+def seeds_needed(spread, margin, networks): ...  # your code: return a whole number
+
+
+# dc.exercises.check_seeds_needed(seeds_needed)
+
+# %% [markdown]
+# ```{solution-start} ex-20-seeds
+# :class: dropdown
+# ```
+#
+# More seeds help twice: the root falls, and so does $t$. Each network's mean takes one degree of freedom.
+
+
+# %%
+def seeds_needed_solution(spread, margin, networks):
+    seeds = 2
+    while stats.t.ppf(0.975, networks * (seeds - 1)) * spread * math.sqrt(2 / seeds) > margin:
+        seeds += 1
+    return seeds
+
+
+assert dc.exercises.check_seeds_needed(seeds_needed_solution)
+for networks in (1, 5, 30):
+    seeds = seeds_needed_solution(0.04, 0.1, networks)
+    print(f"spread of 4 points, pooled over {networks}: {seeds} seeds for ±10 points")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise} Hit, miss or open
+# :label: ex-20-outcome
+#
+# Write `outcome(expected, difference, low, high, same)`: what becomes of an expectation ("more", "less" or "same") when the difference to the baseline has an
+# interval from `low` to `high`. *More* is a "hit" if the interval lies above zero, a "miss" if it lies below zero or within ±`same`; *less* is its mirror image. *Same* is a
+# "hit" if the interval lies within ±`same`, a "miss" if it leaves out zero and the difference exceeds `same`. All else is "open". Why is it not enough for
+# *same* that the interval holds zero?
+# ```
+
+
+# %%
+def outcome(expected, difference, low, high, same): ...  # your code: return "hit", "miss" or "open"
+
+
+# dc.exercises.check_outcome(outcome)
+
+# %% [markdown]
+# ```{solution-start} ex-20-outcome
+# :class: dropdown
+# ```
+#
+# With few seeds every interval is wide and holds zero: whoever ran the study badly would find everything the same.
+
+
+# %%
+def outcome_solution(expected, difference, low, high, same):
+    within = -same <= low and high <= same
+    if expected == "same":
+        apart = (low > 0 or high < 0) and abs(difference) > same
+        return "hit" if within else "miss" if apart else "open"
+    if expected == "less":
+        low, high = -high, -low
+    return "hit" if low > 0 else "miss" if high < 0 or within else "open"
+
+
+assert dc.exercises.check_outcome(outcome_solution)
+
+# %% [markdown]
+# ```{solution-end}
+# ```

@@ -130,6 +130,7 @@ from .chapter_19 import (
     check_guess,
     check_keep,
 )
+from .chapter_20 import check_choose_rate, check_deal, check_outcome, check_seeds_needed
 from .chapter_21 import (
     check_decision_time,
     check_end_point,
@@ -149,6 +150,7 @@ __all__ = [
     "check_bonferroni_holm",
     "check_break_rate",
     "check_budget",
+    "check_choose_rate",
     "check_coded_atoms",
     "check_colour",
     "check_column_twin",
@@ -159,6 +161,7 @@ __all__ = [
     "check_count_copies",
     "check_count_ring",
     "check_damping",
+    "check_deal",
     "check_decay_as_ridge",
     "check_decision_time",
     "check_edm",
@@ -193,6 +196,7 @@ __all__ = [
     "check_noisy_moments",
     "check_normal_equations",
     "check_onset",
+    "check_outcome",
     "check_overlap",
     "check_paired_saving",
     "check_pooled_spread",
@@ -208,6 +212,7 @@ __all__ = [
     "check_samples_per_run",
     "check_samples_to_see",
     "check_score",
+    "check_seeds_needed",
     "check_share_of_copies",
     "check_shift_distance",
     "check_softmax_denoiser",
