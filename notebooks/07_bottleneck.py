@@ -15,7 +15,7 @@
 # # Bottlenecks dream on a plane, or copy
 #
 # A *bottleneck* is a place in a network where only $k$ numbers pass. Autoencoders have one, and so
-# does the lowest level of a U-Net. A picture of sixty-four pixels must squeeze through, say, two
+# does the lowest level of a {term}`UNet`. A picture of sixty-four pixels must squeeze through, say, two
 # numbers. Surely such a network cannot remember its training set, and has to be creative?
 #
 # It depends on what stands behind the bottleneck. We take three kinds:
@@ -27,8 +27,8 @@
 #
 # ```{admonition} This chapter
 # :class: tip
-# - **You will learn** what each bottleneck generates, with proofs, and why capacity, not width,
-#   decides between copying and creating.
+# - **You will learn** what each bottleneck generates, with proofs, and why the decoder behind it,
+#   not its width, decides between copying and creating.
 # - **Time** about 50 minutes, exercises included.
 # - **Prerequisites** {doc}`04_linear`, conditional expectation, and from
 #   {doc}`02_denoising_scores_samplers` that the flow carries $p_\sigma$ to $p_0$
@@ -81,6 +81,7 @@ sigmas = dc.noise.karras(40)
 noise = dc.sampling.initial_noise(8, (1, 8, 8), seed=seed + 1)
 
 
+# %% tags=["hide-input"]
 def draw_width(rank):
     samples = LinearBottleneck.fit(images, rank=rank).generate(noise, sigmas)
     kept = 100 * spectrum[:rank].sum() / spectrum.sum()
@@ -211,7 +212,7 @@ widths = [1, 2, 8, 32]
 bottles = {k: LinearBottleneck.fit(images, rank=k) for k in widths}
 first = {k: bottles[k].generate(noise, sigmas) for k in widths}
 
-# %% mystnb={"image": {"alt": "Five rows of eight small images. Width 1: blends of two blurry shapes. Width 2 and 8: soft digit-like blobs. Width 32 and no bottleneck: noisy digit-like textures."}, "figure": {"caption": "Samples of linear bottlenecks from the same noise. From above: width 1, 2, 8, 32, and no bottleneck.", "name": "fig-bottle-widths"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Five rows of eight small images. Width 1: blends of two blurry shapes. Width 2 and 8: soft digit-like blobs. Width 32 and no bottleneck: noisy digit-like textures."}, "figure": {"caption": "Samples of linear bottlenecks from the same noise. From above: width 1, 2, 8, 32, and no bottleneck. Width adds detail; no row shows digits.", "name": "fig-bottle-widths"}} tags=["hide-input"]
 rows = {**{f"k = {k}": first[k] for k in widths}, "k = d": everything.generate(noise, sigmas)}
 fig, axes = plt.subplots(len(rows), 1, figsize=(6.8, 4.9))
 for ax, (name, row) in zip(axes, rows.items(), strict=True):
@@ -219,7 +220,7 @@ for ax, (name, row) in zip(axes, rows.items(), strict=True):
     ax.text(-0.02, 0.5, name, transform=ax.transAxes, ha="right", va="center")
 plt.show()
 
-# %% mystnb={"image": {"alt": "Six scatter plots of digits and samples in two planes of principal components. First and second component: samples of width one on a horizontal line, of widths two and four a round cloud over the data. Third and fourth component: samples of widths one and two at a single point in the middle, of width four a round cloud."}, "figure": {"caption": "Growing rank in two planes of principal components: first and second (top), third and fourth (bottom). Black: digits. Orange: samples of width 1, 2 and 4 from the same noise. Green: twice the standard deviation of the law. Below rank 3 all samples are at one point of the lower plane.", "name": "fig-bottle-plane"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six scatter plots of digits and samples in two planes of principal components. First and second component: samples of width one on a horizontal line, of widths two and four a round cloud over the data. Third and fourth component: samples of widths one and two at a single point in the middle, of width four a round cloud."}, "figure": {"caption": "Growing rank in two planes of principal components: first and second (top), third and fourth (bottom). Small dots in black (white on a dark page): digits. Orange: samples of width 1, 2 and 4 from the same noise. Green: twice the standard deviation of the law. Below rank 3 all samples are at one point of the lower plane.", "name": "fig-bottle-plane"}} tags=["hide-input"]
 many = dc.sampling.initial_noise(600, (1, 8, 8), seed=seed + 2)
 axes_of_data = everything.eigenvectors[:, :4].float()
 centre = everything.mean.float()
@@ -337,14 +338,14 @@ dc.runtime.report(bottle_descent_gap=power_of_ten(max(worst_shortfall, 1e-16)))
 #
 # ### Weight decay narrows the bottleneck
 #
-# Training adds its own constraints. Chapter 4 studied a ridge: a penalty on the squared size of the
-# matrix $A$. *Weight decay* on two layers is another thing. It penalises the encoder and the
+# Training adds its own constraints. {doc}`04_linear` studied a ridge: a penalty on the squared size
+# of the matrix $A$. *Weight decay* on two layers is another thing. It penalises the encoder and the
 # decoder, not their product, and that switches weak directions off completely.
 #
 # ```{prf:proposition} Ridge and weight decay in a bottleneck
 # :label: prop-bottle-decay
 #
-# Let $\gamma > 0$, and let the bias be free of penalty.
+# Let $\gamma, \sigma > 0$, and let the bias be free of penalty.
 #
 # 1. With the penalty $\gamma\norm{A}_F^2$ on the product of both layers, the best map of rank at
 #    most $k$ keeps the plane of {prf:ref}`thm-bottle-linear`, with gains
@@ -356,12 +357,13 @@ dc.runtime.report(bottle_descent_gap=power_of_ten(max(worst_shortfall, 1e-16)))
 #
 # In the second case a direction with $\lambda_i \le \gamma$ never passes, at any noise level. Along
 # the others, for $a = \gamma/\lambda_i$, the exact flow from $\sigma_{\max}$ to $\sigma_{\min}$
-# multiplies by
+# multiplies $z_i = u_i^\top(y - \mu)$ by
 #
 # $$\Bigl(\frac{\sigma_{\min}}{\sigma_{\max}}\Bigr)^{a}
 # \Bigl(\frac{\lambda_i + \sigma_{\min}^2}{\lambda_i + \sigma_{\max}^2}\Bigr)^{(1 - a)/2},$$
 #
-# which tends to $0$ as $\sigma_{\min} \to 0$: the law collapses, as with a ridge.
+# which tends to $0$ as $\sigma_{\min} \to 0$: the law collapses, as with a ridge
+# ({prf:ref}`prop-ridge-collapse`).
 # ```
 #
 # ```{prf:proof}
@@ -465,7 +467,7 @@ dc.runtime.report(bottle_ten_rank=ten.law(short).rank)
 #    the law of $\mathbb E[x \mid Wx + \sigma_{\min}n]$.
 # 3. As $\sigma_{\min} \to 0$ this tends to the law of $\mathbb E[x \mid Wx]$.
 #
-# Started from $\normal(0, \sigma_{\max}^2 I)$ instead, the samples' law differs in total variation
+# Started from $\normal(0, \sigma_{\max}^2 I)$ instead, the law in 2 changes in total variation
 # by at most $\sqrt{\mathbb E\norm{Wx}^2}/(2\sigma_{\max})$.
 # ```
 #
@@ -544,6 +546,7 @@ def spiral_bottle(degrees):
     return EncoderBottleneck.from_mixture(curve, 0.03, encoder=direction(degrees))
 
 
+# %% tags=["hide-input"]
 def draw_direction(degrees):
     W, bottle = direction(degrees), spiral_bottle(degrees)
     codes = torch.linspace(-1.15, 1.15, 461).double()[:, None]
@@ -580,7 +583,7 @@ Explorer.precomputed(
 #
 # **The certificate.** The samples should have the law of $\mathbb E[x \mid Wx + \sigma_{\min}n]$.
 # `law` draws it directly, from the target and without any flow. Two-sample tests compare the draws
-# with DDIM samples. The control: the law for an encoder turned by 15°, and the target itself.
+# with DDIM samples. The controls: the law for an encoder turned by 15°, and the target itself.
 
 # %%
 fine = dc.noise.karras(run.size(smoke=60, book=100))
@@ -735,7 +738,7 @@ dc.runtime.report(
 #   few images. That is a limit of the schedule, not creativity of the architecture.
 #
 # So a narrow bottleneck does not stop a network from copying. What stops it is a decoder that
-# cannot hold the training set: linear ones above, small ones below. **Capacity decides, not
+# cannot hold the training set: linear ones above, small ones below. **The decoder decides, not the
 # width.**
 #
 # (sec-bottle-words)=
@@ -842,7 +845,7 @@ p_ten = stats.chisquare(heard.double().numpy(), (n_ten * cells).numpy()).pvalue
 assert p_ten < LEVEL
 novel = 1 - dc.metrics.copied_fraction(spoken, images)
 
-# %% mystnb={"image": {"alt": "Ten blurry digits above a bar chart: for each word the share of its cell, all near ten per cent, and how often it is generated, one of them far more often than its cell and most of them less."}, "figure": {"caption": "A codebook of ten words for the digits: the centroids of k-means. Black: share of training images in the word's cell. Orange: how often the sampler generates it, with 95 % intervals.", "name": "fig-bottle-words"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Ten blurry digits above a bar chart: for each word the share of its cell, all near ten per cent, and how often it is generated, one of them far more often than its cell and most of them less."}, "figure": {"caption": "A codebook of ten words for the digits: the centroids of k-means. Left bars: share of training images in the word's cell. Right bars: how often the sampler generates it, with 95 % intervals. One word gets far more than its cell, most get less.", "name": "fig-bottle-words"}} tags=["hide-input"]
 order = cells.argsort(descending=True)
 fig, (top, ax) = plt.subplots(2, 1, figsize=(6.8, 3.9), height_ratios=[1, 2.2])
 dc.style.image_grid(ten_words.centroids[order].numpy(), columns=10, ax=top)
@@ -871,7 +874,8 @@ dc.runtime.report(
 # %% [markdown]
 # Two words: a share of {glue:text}`bottle_two_found` of {glue:text}`bottle_two_count` samples ends
 # on the rare one, where the formula says {glue:text}`bottle_two_law` (binomial p =
-# {glue:text}`bottle_two_p`): less than a third of its cell's share, 1/4, which is refused. Ten words: every sample is one of the ten centroids, to rounding. The favourite comes
+# {glue:text}`bottle_two_p`): less than a third of its cell's share. (A share of 1/4 is refused.)
+# Ten words: every sample is one of the ten centroids, to rounding. The favourite comes
 # {glue:text}`bottle_word_top` of the time, for a cell of {glue:text}`bottle_word_cell`; the rarest
 # {glue:text}`bottle_word_least`. These ten numbers are an *observation*; for more than two words we
 # have no formula.
@@ -970,7 +974,7 @@ chance = {
     for n in training_sizes
 }
 
-# %% mystnb={"image": {"alt": "A table of copied fractions: rows hidden units from two to sixty-four, columns training points from two to thirty-two. The fraction is largest for many units and few points and falls towards few units and many points."}, "figure": {"caption": "Share of samples within 0.05 of a training point, in per cent: mean over seeds, and the range of the seeds below it.", "name": "fig-bottle-capacity"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A table of copied fractions: rows hidden units from two to sixty-four, columns training points from two to thirty-two. The fraction is largest for many units and few points and falls towards few units and many points."}, "figure": {"caption": "Share of samples within 0.05 of a training point, in per cent: mean over seeds, and the range of the seeds below it. Copying grows with the units from 8 on, and falls with the points.", "name": "fig-bottle-capacity"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(5.6, 3.8))
 ax.imshow(mean_copies, cmap="Oranges", vmin=0, vmax=1.3, aspect="auto")
 for i in range(len(hidden_sizes)):
@@ -986,7 +990,7 @@ ax.set(xlabel="training points N", ylabel="hidden units h")
 ax.grid(False)
 plt.show()
 
-# %% mystnb={"image": {"alt": "Three scatter plots of eight training points on a spiral with samples. With four hidden units the samples lie on a smooth curve between the points; with many they sit on the training points."}, "figure": {"caption": "Eight training points (black) and samples (orange) of networks with 4, 16 and 64 hidden units, first seed.", "name": "fig-bottle-capacity-points"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three scatter plots of eight training points on a spiral with samples. With four hidden units the samples lie on a smooth curve between the points; with many they sit on the training points."}, "figure": {"caption": "Eight training points (rings) and samples (dots) of networks with 4, 16 and 64 hidden units, first seed. The more units, the nearer to the points.", "name": "fig-bottle-capacity-points"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(6.8, 2.5), sharex=True, sharey=True)
 for ax, hidden in zip(axes, (4, 16, 64), strict=True):
     points, made = gallery[hidden, 8, 0]
@@ -1004,12 +1008,12 @@ dc.runtime.report(
     bottle_capacity_many=f"{100 * mean_copies[-1, -1]:.0f} %",
     bottle_capacity_chance_eight=f"{100 * chance[8]:.0f} %",
     bottle_capacity_chance_many=f"{100 * chance[32]:.0f} %",
-    bottle_capacity_seeds=len(seeds),
+    bottle_capacity_seeds=f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}",
     bottle_capacity_steps=f"{sgd_steps:,}",
 )
 
 # %% [markdown]
-# **Observed**, with {glue:text}`bottle_capacity_seeds` seeds and {glue:text}`bottle_capacity_steps`
+# **Observed**, with {glue:text}`bottle_capacity_seeds` and {glue:text}`bottle_capacity_steps`
 # steps each, in this one toy setting: 64 units on two points copy in
 # {glue:text}`bottle_capacity_best` of the samples, two units on 32 points in
 # {glue:text}`bottle_capacity_small`. On eight points the share goes from
@@ -1173,8 +1177,8 @@ assert dc.exercises.check_rescaled_encoder(orthonormal_solution)
 # :label: ex-07-rare
 #
 # **The rare word.** Two atoms, two words, the rarer with probability $p \le 1/2$. Without looking at
-# {prf:ref}`prop-bottle-shares`, draw the threshold $T(\sigma)$ and the rays $y = \sigma n$ in the
-# plane of $\sigma$ and $y$, find which rays meet the threshold, and write `rare_share(p)`.
+# {prf:ref}`prop-bottle-shares`, draw the threshold $T(\sigma)$ above which the rarer word is
+# answered and the rays $y = \sigma n$ in the plane of $\sigma$ and $y$, find which rays meet the threshold, and write `rare_share(p)`.
 # ```
 
 
@@ -1213,7 +1217,7 @@ assert dc.exercises.check_rare_share(rare_share_solution)
 # - A fixed encoder with a free decoder generates the law of $\mathbb E[x \mid Wx]$
 #   ({prf:ref}`thm-bottle-encoder`): right codes, blurry images ({prf:ref}`cor-bottle-blur`).
 # - On a training set with distinct codes that law is the training set, for every $k \ge 1$
-#   ({prf:ref}`cor-bottle-copies`). Capacity decides, not width.
+#   ({prf:ref}`cor-bottle-copies`). The decoder decides, not the width.
 # - A codebook generates its $k$ words ({prf:ref}`prop-bottle-words`), but not as often as their cells
 #   occur ({prf:ref}`prop-bottle-shares`).
 #
