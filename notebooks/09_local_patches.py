@@ -21,7 +21,8 @@
 # What they agree on is a *mosaic*: an image in which each pixel is the centre of the training
 # window nearest to its own surroundings. There are astonishingly many. From two training images,
 # one black and one white, a 3×3 window makes a number of images that grows exponentially with the
-# area. What no mosaic can do is keep two distant parts in agreement, and we measure that too.
+# area. What windows cannot do is keep parts in agreement that none of them sees together, and we
+# measure that too.
 #
 # ```{admonition} This chapter
 # :class: tip
@@ -203,7 +204,7 @@ dc.runtime.report(
 #
 # Let pixel $p$ be compared with $M$ training windows whose centres differ by at most $R$.
 # 1. $\abs{D_\sigma(y)_p - c_p(y)} \le M R\, e^{-g_p(y)/2\sigma^2}$.
-# 2. If a path of the flow converges to $y^*$ as $\sigma \to 0$ and no windows tie there, then
+# 2. If a path of the flow converges to $y^*$ as $\sigma \to 0$ and $g_p(y^*) > 0$ for all $p$, then
 #    $y^*_p = c_p(y^*)$: every pixel is the centre of its nearest training window.
 # 3. Conversely, let $y^*$ be an image with $y^*_p = c_p(y^*)$ and $g_p(y^*) > 0$ for all $p$. Started from
 #    Gaussian noise, the flow converges to $y^*$ with positive probability.
@@ -233,7 +234,7 @@ dc.runtime.report(
 #
 # {cite:t}`kamb2024analytic` prove part 2 (their Theorem 4.1) for paths that converge together with
 # their velocity, and call such images locally consistent. Part 1 says how fast it happens, and part
-# 3 that *every* consistent image is generated. Together they turn "what does it create?" into a
+# 3 that *every* consistent image without ties is generated. Together they turn "what does it create?" into a
 # problem of counting.
 
 # %% tags=["hide-input"]
@@ -299,7 +300,7 @@ dc.runtime.report(
 # The samples obey: {glue:text}`patch_arrived_3` of the pixels (3×3) and {glue:text}`patch_arrived_7`
 # (7×7) are the centre of their nearest training window to $10^{-3}$. The others almost tie, or
 # a neighbour was decided late and the schedule ended before they could follow: of pixels with a gap above 1,
-# {glue:text}`patch_clear` have arrived, or more, for each of the three sizes.
+# at least {glue:text}`patch_clear` have arrived, for each of the three sizes.
 # An image of 64 pixels takes them from {glue:text}`patch_sources_3`
 # training images on average with windows of 3×3, from {glue:text}`patch_sources_5` with 5×5 and from
 # {glue:text}`patch_sources_7` with 7×7.
@@ -505,12 +506,10 @@ for name, more in kinds.items():
     settled[name] = dc.sampling.ddim(denoise, border_noise, levels)
 fig, axes = plt.subplots(2, 4, figsize=(7.4, 3.7))
 dc.style.image_grid(border_x[:9], columns=3, ax=axes[0, 0], title="training")
-axes[1, 0].set_title("their mean")
 for k, (name, samples) in enumerate({"": border_x, **settled}.items()):
     if name:
         dc.style.image_grid(samples[:9], columns=3, ax=axes[0, k], title=name)
-    dc.style.image_grid(samples.mean(0, keepdim=True), ax=axes[1, k], title="mean" if k else None)
-axes[1, 0].set_title("mean")
+    dc.style.image_grid(samples.mean(0, keepdim=True), ax=axes[1, k], title="mean")
 plt.show()
 wanted = (border_x - border_x.mean()).mean(0)
 place = {  # slope of the mean sample on the mean training image
@@ -530,8 +529,8 @@ dc.runtime.report(
 # How much of the mean digit is there? The slope of the mean sample on the mean training image says it: 1 for the
 # mean digit itself, 0 for none of it. It is {glue:text}`patch_place_apart` where overlaps are told apart,
 # and {glue:text}`patch_place_torus` on the torus, where chance is all there is: the law is invariant by
-# {prf:ref}`thm-orbit`. In the third variant windows that stick out are filled with zeros, a middle grey,
-# and compared with all others: a weak hint, {glue:text}`patch_place_zeros`. How can the border reach the
+# {prf:ref}`thm-orbit`. Between the two, under *zeros around*, windows that stick out are filled with zeros, a
+# middle grey, and compared with all others: a weak hint, {glue:text}`patch_place_zeros`. How can the border reach the
 # middle? Step by step.
 #
 # ```{prf:proposition} What a window can reach
@@ -541,7 +540,7 @@ dc.runtime.report(
 # Gaussian noise. Distances are the larger of rows and columns.
 # 1. A pixel of the sample depends on the noise within distance $Kr$ of it, and on no more.
 # 2. Pixels farther apart than $2Kr$ are independent.
-# 3. Let all pixels share one function whose windows lie inside the image. All pixels with at least
+# 3. Let all pixels whose windows lie inside the image share one function. All pixels with at least
 #    $Kr$ pixels between them and the border have the same law, however the others are treated.
 # ```
 #
@@ -591,7 +590,7 @@ assert all(max(row[steps:]) < 1e-5 < 1e-3 < row[steps - 1] for steps, row in tra
 #
 # Take images with rules. `dc.data.faces` draws cartoon faces in which distant parts must agree: both eyes
 # of one kind, both ears, the tie in the colour of the top, and its oracle reads every part of
-# an image. We let all faces stand at one place, so that same-place windows lose nothing.
+# an image ({doc}`12_measuring_creativity_and_realism` says how). We let all faces stand at one place, so that same-place windows lose nothing.
 
 # %% tags=["hide-input"]
 family = faces.Faces(positions=1)
@@ -636,7 +635,7 @@ chance = {rule: by_chance(rule) for rule in family.rules}
 drawn = {k: (v.used <= 1).double().mean().item() for k, v in judged.items()}
 classes = {k: v.counts() for k, v in judged.items()}
 
-# %% mystnb={"image": {"alt": "Left: share of pairs of parts that agree against the side of the window, three curves. Eyes leave the chance level of about one third at 7 pixels, ears and the colour of the tie only beyond 11, and all reach one. Right: the share of well drawn parts is high from 5 pixels on, while copies rise from zero to one between 9 and 23 pixels and valid new faces stay near zero."}, "figure": {"caption": "Faces generated with same-place windows. Left: how often two well drawn parts agree; dots where at least 20 pairs could be judged, dashed the chance level of independent parts. Right: parts that are well drawn, copies, and valid new faces.", "name": "fig-local-rules"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: share of pairs of parts that agree against the side of the window, three curves. Eyes leave the chance level of about one third at 7 pixels, ears and the colour of the tie only beyond 11, and all reach one. Right: the share of well drawn parts is high from 5 pixels on, while copies rise from zero to one between 9 and 23 pixels and valid new faces stay near zero."}, "figure": {"caption": "Faces generated with same-place windows. Left: how often two well drawn parts agree; dots where at least 20 pairs could be judged, dashed the chance level of independent parts. Right: parts that are well drawn, copies, and valid new faces. Near parts agree in smaller windows than far ones; with agreement come copies.", "name": "fig-local-rules"}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.3), sharex=True)
 for rule, color in {"eyes": "denoiser", "ears": "generated", "colour": "law"}.items():
     shown = [k for k in face_sides if agreed[k][rule][1] >= 20]
@@ -945,7 +944,7 @@ dc.runtime.report(
 # not a question of who is right. A table of $r$ and a table of $R^2$ cannot be compared, and the
 # Wiener filter should have a row in both.
 #
-# Trained networks come later in this book. Here no network is compared, only machines with held-out images.
+# Trained networks come in {doc}`15_theory_predicts_a_trained_unet`. Here no network is compared, only machines with held-out images.
 #
 # ## Exercises
 #
@@ -1139,13 +1138,13 @@ assert dc.exercises.check_rescale(rescale_solution)
 # - The best denoiser that sees a window is a softmax over training windows, for each pixel its own
 #   ({prf:ref}`thm-local-window`).
 # - Its samples are mosaics: every pixel is the centre of its nearest training window, and all such
-#   images are generated ({prf:ref}`prop-local-fixed-points`).
+#   images without ties are generated ({prf:ref}`prop-local-fixed-points`).
 # - Two training images make exponentially many ({prf:ref}`prop-local-majority`,
 #   {prf:ref}`prop-local-count`).
 # - Position comes from the border and travels half a window a step; parts that are too far
 #   apart for the steps are independent ({prf:ref}`prop-local-reach`).
 # - Local parts are right and long-range rules at chance, until the window sees so much that it copies.
-# - A linear filter is a hard baseline at low noise. $R^2$ is at most $r^2$ ({prf:ref}`prop-local-r-squared`).
+# - A linear filter is a hard baseline: at low noise it beats fixed windows of 5×5. $R^2$ is at most $r^2$ ({prf:ref}`prop-local-r-squared`).
 #
 # **Proved:** the statements above. **Measured:** shares of copies, mosaics, agreement of parts, and denoising
 # errors, on small images. **Not covered:** trained networks, and how their windows depend on noise.
