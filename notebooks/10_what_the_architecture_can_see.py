@@ -185,7 +185,7 @@ dc.widgets.Playground("spiral", "polynomial", parameter=3, images=some_digits, n
 # ## One theorem
 #
 # At noise level $\sigma$ an architecture is a set $\mathcal F_\sigma$ of functions, among which
-# training looks for the denoiser. Say first that it is a *linear space*: sums and multiples of
+# training looks for the denoiser. At first let it be a *linear space*: sums and multiples of
 # its functions belong to it. Affine maps form a linear space; so do convolutions, polynomials of
 # a degree, functions of blocks, and all functions.
 #
@@ -433,13 +433,8 @@ dc.runtime.report(unify_brute_gap=power_of_ten(max(brute_gap.values())))
 # ```
 #
 # ```{prf:proof}
-# By {prf:ref}`thm-affine-denoiser` (and see {prf:ref}`thm-bottle-linear`) a map with matrix $A$ and the best offset loses
-# $\norm{(A - A_\sigma)(\Sigma + \sigma^2 I)^{1/2}}_F^2$ more than the best affine one. So
-# $A(\Sigma + \sigma^2I)^{1/2}$ is to be the best approximation of rank $k$ to
-# $A_\sigma(\Sigma + \sigma^2I)^{1/2} = \Sigma(\Sigma + \sigma^2I)^{-1/2}$, which by the theorem of
-# Eckart and Young keeps the $k$ largest of its eigenvalues $\lambda/\sqrt{\lambda + \sigma^2}$.
-# These increase with $\lambda$, so they belong to the $k$ largest $\lambda$ at every $\sigma$:
-# $A = \sum_{i\le k}\frac{\lambda_i}{\lambda_i + \sigma^2}\,u_iu_i^\top$.
+# By {prf:ref}`thm-bottle-linear` the only best one has the matrix
+# $A = \sum_{i\le k}\frac{\lambda_i}{\lambda_i + \sigma^2}\,u_iu_i^\top$ and the offset $\mu - A\mu$.
 # ```
 #
 # Here is the table of the book. The chapters that derive a row are linked.
@@ -456,7 +451,7 @@ dc.runtime.report(unify_brute_gap=power_of_ten(max(brute_gap.values())))
 # | pixel by pixel | each pixel's law | independent pixels | products | {doc}`08 <08_factorised_and_equivariant>` |
 # | blocks | each block's law | independent blocks: chimeras | products of blocks | {doc}`08 <08_factorised_and_equivariant>` |
 # | equivariant | the orbit of the target | all shifted training points, uniformly | invariant targets | {doc}`08 <08_factorised_and_equivariant>` |
-# | codebook of $k$ words | the cells of $k$-means | the $k$ centroids | $k$ points | {doc}`07 <07_bottleneck>` |
+# | codebook of $k$ words | not a linear space: the centroids of $k$-means, and $\mathbb E[x\mid y]$ to choose | the $k$ centroids, not as often as their cells | two equally likely points | {doc}`07 <07_bottleneck>` |
 # | shallow ReLU of least norm | not a linear space: see there | training points, and sums of them | some small sets | {doc}`21 <21_shallow_relu>` |
 #
 # "Generates" is the limit of many steps from infinite noise; the chapters give finite schedules. The
@@ -728,7 +723,7 @@ dc.runtime.report(
 
 # %% [markdown]
 # In each row two sets of images that no one would confuse generate the same samples. The largest distance over
-# all rows is {glue:text}`unify_images_gap`, that of an image from itself after rounding. One step richer, on the
+# all rows is {glue:text}`unify_images_gap`, which is rounding. One step richer, on the
 # same pairs, and the samples of the two sets differ by {glue:text}`unify_images_control` or more.
 #
 # For the affine denoiser, {glue:text}`unify_images_twins` patterns of light and dark *are* the
@@ -758,8 +753,8 @@ agreement
 # ```{prf:proposition} A polynomial may ignore what it sees
 # :label: prop-unify-not-used
 #
-# Let a target on the line share the moments of $\mathcal N(\mu, \lambda)$ up to order $p + 1$. Then
-# its best denoiser of degree $p$ is the affine one, and it generates what $\mathcal N(\mu, \lambda)$
+# Let a target on the line have finite moments up to order $2p$, and share those of
+# $\mathcal N(\mu, \lambda)$ up to order $p + 1$. Then its best denoiser of degree $p$ is the affine one, and it generates what $\mathcal N(\mu, \lambda)$
 # generates, whatever its moments of order $p + 2$ to $2p$.
 # ```
 #
@@ -908,7 +903,7 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# Finite steps, ridge, early stopping: clusters, spiral, board and face still generate the same
+# Finite steps, ridge, early stopping: clusters, spiral, chessboard and face still generate the same
 # samples (largest distance {glue:text}`unify_deviation_gap`).
 # Stochastic gradients: two targets with equal second moments, $\pm1$ and $\{-2, 0, 2\}$, give
 # weights of the same mean, but the variance over runs is {glue:text}`unify_sgd_ratio` times as
@@ -920,8 +915,8 @@ dc.runtime.report(
 # (sec-unify-richer)=
 # ## What does a richer architecture gain?
 #
-# Let one architecture contain another: affine maps are polynomials of degree 1, of degree 3, and
-# functions.
+# Let one architecture contain another, as polynomials of degree 3 contain affine maps, and all
+# functions contain both.
 #
 # ```{prf:proposition} Nested spaces
 # :label: prop-unify-nested
@@ -1187,9 +1182,10 @@ def equal_sums(k): ...  # your code: return two lists of integers
 # :class: dropdown
 # ```
 #
-# Count the ones in binary: even in one half, odd in the other. The difference of the power sums is the
-# coefficient that $\prod_{j \le k}(1 - z^{2^j})$ leaves after differentiating fewer times than it has factors
-# $1 - z$: zero at $z = 1$. Moments up to order 6 confuse degree 3.
+# Count the ones in binary: even in one half, odd in the other. The polynomial $\prod_{j \le k}(1 - z^{2^j})$ has a
+# coefficient $1$ at $z^v$ for each $v$ of the first half and $-1$ for each of the second. It has $k + 1$ factors, all zero at
+# $z = 1$. So it and its first $k$ derivatives are zero there, and these add up to the differences of the power sums.
+# Moments up to order 6 confuse degree 3.
 
 
 # %%
