@@ -239,7 +239,7 @@ dc.runtime.Table(
 #
 # $$ R = 1 + \sum_{\ell=1}^m (k_\ell - 1)\, a_{\ell - 1} $$
 #
-# with the steps $a_0 = 1$ and $a_\ell = s_1 s_2 \cdots s_\ell$, and the edges of this square are reached.
+# with the steps $a_0 = 1$ and $a_\ell = s_1 s_2 \cdots s_\ell$, and it depends on the edges of this square if no weight is zero.
 # ```
 #
 # ```{prf:proof}
@@ -339,7 +339,7 @@ dc.runtime.Table(
 # :label: prop-unet-rank
 #
 # Let $F$ be a UNet without skips in which everything passes a grid of $h\times w$ pixels with $c$ channels. Wherever $F$ is differentiable, the rank of its Jacobian is at most
-# $c\,h\,w$. With a skip on the finest grid, no norms and SiLU as activation there are weights with which it is $d$, the number of pixels, for almost every image.
+# $c\,h\,w$. With a skip on the finest grid, no norms and SiLU as activation there are weights with which it is $d$, the number of pixels of a grey image, for almost every image.
 # ```
 #
 # ```{prf:proof}
@@ -663,12 +663,13 @@ def up_to(better, worse):
 
 nothing = torch.tensor([level**2 * weight(level) for level in levels])
 at = min(range(len(levels)), key=lambda k: abs(math.log(levels[k] / 0.3)))
+ratio = (losses["perfect", "held out"][at] / losses["perfect", "train"][at]).item()
 dc.runtime.report(
     unet_beats=up_to(losses["network", "held out"], losses["perfect", "held out"]),
     unet_nothing=up_to(nothing, losses["perfect", "held out"]),
     unet_level=f"{levels[at]:.2g}",
     unet_ratio_network=f"{losses['network', 'held out'][at] / losses['network', 'train'][at]:.2f}",
-    unet_ratio_perfect=f"{losses['perfect', 'held out'][at] / losses['perfect', 'train'][at]:,.0f}",
+    unet_ratio_perfect=f"{ratio:,.0f}" if ratio < 1e6 else "more than a million",
     **{
         f"unet_{name}_{where.split()[0]}": f"{losses[name, where][at]:.3f}"
         for name, where in losses
@@ -686,7 +687,7 @@ dc.runtime.report(
 #
 # On held-out images the network is better than the perfect denoiser of the training set up to $\sigma =$ {glue:text}`unet_beats`. Up to $\sigma =$ {glue:text}`unet_nothing`, even doing nothing is better than perfection. The network was trained on the left panel, and
 # no term in its loss asked for the right one. It has not found the function with the least loss, and this is what makes it useful: its loss on images that it has never seen is {glue:text}`unet_ratio_network` times that on those it was trained on. For the perfect denoiser
-# the factor is {glue:text}`unet_ratio_perfect`. Which of its parts keep it from perfection is the question of the chapters around this one.
+# the factor is {glue:text}`unet_ratio_perfect`. Which of its parts matter is the question of {doc}`14_small_changes_to_the_unet`.
 #
 # (sec-unet-sight)=
 # ## What it looks at
@@ -831,7 +832,8 @@ dc.runtime.report(
 # (sec-unet-large)=
 # ## The larger run
 #
-# The same code trains larger networks on larger images where a GPU is at hand.
+# The same code trains larger networks on larger images, best where a GPU is at hand. What to look for: few copies, and losses on training and held-out images
+# that lie together, as in {numref}`fig-unet-levels`.
 
 # %% tags=["hide-input"]
 large = dc.experiments.largest("unet_baseline")
@@ -921,7 +923,7 @@ def reach(layers): ...  # your code: return a whole number
 # ```
 #
 # {prf:ref}`prop-unet-reach`: add first, with the step so far, then multiply the step. With stride 1 every layer adds 2, so it takes 31. With a stride of 2 in every fourth layer, the layers add $2, 2, 2, 2, 4, 4, 4, 4, 8, \dots$, and
-# twelve of them see $1 + 8 + 16 + 32 = 57$; one more adds 16.
+# twelve of them see $1 + 8 + 16 + 32 = 57$; one more adds 16, so it takes 13.
 
 
 # %%
@@ -1063,7 +1065,7 @@ assert count_block_solution(config.widths[0], config.widths[0], 3, config.embedd
 # - Its samples are no copies, and in the features of a classifier they are nearer to real digits than those of the linear denoiser, by far.
 #
 # **Proved:** the statements above. **Measured:** the table of reach, the losses, the fields of view and the novelty of *one* network of one size, from one seed, on one small set; intervals are over images, not over networks.
-# **Not covered:** why it misses the perfect denoiser in just this way, and how that changes with its size, its switches and the number of training images.
+# **Not covered:** why it misses the perfect denoiser in just this way, and how that changes with its switches ({doc}`14_small_changes_to_the_unet`) and the number of training images ({doc}`16_from_copying_to_generalising`).
 #
 # UNets are due to {cite:t}`ronneberger2015unet`, their use as denoisers for diffusion to {cite:t}`ho2020denoising`, the preconditioning to {cite:t}`karras2022elucidating`. The question of this book is due to {cite:t}`levine2026diffusion`.
 #
