@@ -55,7 +55,7 @@ LEVEL = 1e-5  # of each test below: a true law is refused once in 100,000 runs
 # ## Move something first
 #
 # Twelve samples, always from the same noise. Choose how large the blocks are that the denoiser sees,
-# and move the noise level down.
+# and go back through the steps of the sampler.
 
 # %% tags=["hide-input"]
 digits = dc.data.load("digits")
@@ -233,7 +233,7 @@ verdict = chimera_law.agreement(samples, alpha=LEVEL)
 verdict
 
 # %% [markdown]
-# The last row asks of every pair of blocks how often both come from one training image, more often
+# The last row asks of every pair of blocks whether both come from one training image more often
 # than by chance. That is the way in which a denoiser that secretly saw more would betray itself.
 #
 # **Controls.** Three wrong laws must fail: copies of whole images; a mixture in which only 2 % of
@@ -289,7 +289,7 @@ dc.runtime.report(
 # ```{prf:theorem} Pixelwise denoisers
 # :label: thm-pixelwise
 #
-# Let $\pi_p$ be the law of pixel $p$ in the target, $P$ the number of pixels and
+# Let $x$ be bounded, $\pi_p$ the law of pixel $p$ in the target, $P$ the number of pixels and
 # $\bar\pi = \tfrac1P \sum_p \pi_p$ the pooled histogram.
 # 1. The best denoiser with own weights for each pixel generates independent pixels, pixel $p$ with law
 #    $\pi_p$.
@@ -339,7 +339,7 @@ plt.show()
 # ```{prf:proposition} A pixel after finitely many steps
 # :label: prop-pixel-steps
 #
-# Let a pixel take finitely many grey values. DDIM with the best denoiser, on
+# Let a pixel take finitely many grey values, at least two. DDIM with the best denoiser, on
 # $\sigma_0 > \dots > \sigma_K = 0$, sends the start $y_0$ to $T(y_0)$ with a continuous, strictly increasing
 # function $T$. So for any threshold $t$ between the least and the largest value,
 #
@@ -350,8 +350,7 @@ plt.show()
 # ```
 #
 # ```{prf:proof}
-# For one channel, $D_\sigma'(y) = \operatorname{Var}(x_p \mid y_p = y)/\sigma^2 > 0$ for a pixel with at
-# least two values. A step is $y' = (1 - \sigma'/\sigma)\, D_\sigma(y) + (\sigma'/\sigma)\,y$, a sum of
+# For one channel, $D_\sigma'(y) = \operatorname{Var}(x_p \mid y_p = y)/\sigma^2 > 0$. A step is $y' = (1 - \sigma'/\sigma)\, D_\sigma(y) + (\sigma'/\sigma)\,y$, a sum of
 # two functions of which the first increases strictly and the second does not decrease. So $y'$
 # increases strictly, and so does a composition of steps. The last one maps onto the open interval from the
 # least to the largest value. Hence $T(y_0) \le t$ means $y_0 \le T^{-1}(t)$.
@@ -610,7 +609,7 @@ dc.runtime.report(
 #
 # {prf:ref}`thm-chimeras` and the second half of {prf:ref}`thm-orbit` hold in the limit of the exact
 # flow. Independence of the parts, and uniform shifts, hold for *every* number of steps. So with few
-# steps the first kind of statistic must fail and the second must not.
+# steps a test of how often each block comes must fail, and one of independence must not.
 
 # %% tags=["hide-input"]
 rows = []
@@ -652,8 +651,8 @@ dc.runtime.report(
 #
 # - **Borders.** Circular shifts wrap around. Real convolutions pad with zeros, which tells them
 #   where the border is; they are not equivariant, and their law is not the orbit.
-# - **Overlap.** Blocks are disjoint here. Windows that overlap do see each other, step after step; this
-#   needs other tools.
+# - **Overlap.** Blocks are disjoint here. Windows that overlap do see each other, step after step:
+#   {doc}`09_local_patches` is about them.
 # - **Finite $\sigma_{\max}$.** Started from pure noise instead of $p^\otimes_{\sigma_{\max}}$, no event
 #   changes its probability by more than {glue:text}`fact_start` at $\sigma_{\max} = 80$, by
 #   {prf:ref}`prop-start`.
