@@ -204,7 +204,7 @@ dc.runtime.report(
 #    $L(D) - L(D_\sigma) = \mathbb E\norm{D(y) - D_\sigma(y)}^2$.
 # 2. If they do for $0 \le t \le 1$ (a convex set), then
 #    $L(D) - L(D_\sigma) \ge \mathbb E\norm{D(y) - D_\sigma(y)}^2$.
-# 3. Otherwise neither holds: two functions may both have the least loss and be far apart.
+# 3. Otherwise neither need hold: two functions may both have the least loss and be far apart.
 # ```
 #
 # ```{prf:proof}
@@ -460,8 +460,8 @@ dc.runtime.report(
 #
 # Engineers know the ratio $\theta/(1-\theta)$ as the *misadjustment* of an adaptive filter
 # {cite:p}`feuer1985convergence`. For our networks $\eta = 2\kappa/d$ and $\sum_ih_i = d$, hence a rule of thumb:
-# **at every noise level, whatever the data, a constant rate $\kappa$ with batches of $B$ costs the
-# share $\kappa/B$ of the least loss.** For data that are not Gaussian the fourth moments differ
+# **at every noise level, whatever the covariance, a small constant rate $\kappa$ with batches of $B$ costs
+# the share $\kappa/B$ of the least loss.** For data that are not Gaussian the fourth moments differ
 # ({prf:ref}`prop-unify-sgd`), and with them the exact value.
 
 
@@ -553,7 +553,7 @@ dc.runtime.report(
 # ```
 #
 # So an error at noise level $\sigma$ in a pattern much weaker than $\sigma$ is forgotten by the
-# steps that follow, and an error at low noise stays. Nothing is ever amplified. That is why a small excess
+# steps that follow, and an error at low noise stays. The best affine denoiser amplifies nothing. That is why a small excess
 # loss at *each* level, which is a small mean square of $E_j$ on noisy data, means nearly the same
 # image from the same noise. (The sampler meets its own $\tilde y_j$ and not noisy data; that is the
 # one gap in the argument, and the third number closes it by measurement.)
@@ -586,7 +586,7 @@ size = difference.norm(dim=1).median().item()
 assert sum_gap < 1e-3 * size < 0.1 * undamped_gap
 
 
-# %% mystnb={"image": {"alt": "Bars for each noise level: the errors that the trained network makes there and what is left of them in the sample. At high noise the errors are large and nearly nothing is left; at low noise what is left is as large as what was made."}, "figure": {"caption": "The trained affine network: size of the error that each step brings in (grey), and what is left of it in the sample (orange); root mean square over images and pixels.", "name": "fig-training-travel"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Bars for each noise level: the errors that the trained network makes there and what is left of them in the sample. At high noise the errors are large and nearly nothing is left; at low noise what is left is as large as what was made."}, "figure": {"caption": "The trained affine network: size of the error that each step brings in (grey), and what is left of it in the sample (orange); root mean square over images and pixels. Of errors at high noise little is left.", "name": "fig-training-travel"}} tags=["hide-input"]
 def rms(parts):
     return [part.square().mean().sqrt().item() for part in parts]
 
@@ -620,7 +620,7 @@ dc.runtime.report(
 #
 # Now the whole list. Each network below has the constraint of its class and nothing else; that it
 # does is not read off the code but tested through its Jacobian. Each is trained by Adam with a rate
-# that falls to zero, for every noise level of a schedule of 12, with three seeds, in batches of 64 images (of 16 for the
+# that falls to zero, for every noise level of a schedule of 12, with three seeds (side by side: the line below counts them as one), in batches of 64 images (of 16 for the
 # convolutional ResNet, to which an image is 64 windows). The runs are too long for
 # this page; they were made on one CPU core with `python -m diffusion_creativity run constrained`
 # and are read here. They are CPU-sized: 8×8 digits and small drawn faces.
@@ -636,12 +636,7 @@ def stored(name):
         print(f"There is no result of {name} here. This computes it:\n"
               f"python -m diffusion_creativity run {name}")  # fmt: skip
         return None
-    p = result.record["provenance"]
-    print(f"{name}: {p['date']}, {', '.join(p['device'])}, profile {p['profile']}, "
-          f"{p['wall_s']:,.0f} s\ntorch {', '.join(p['torch'])}, "
-          f"sources {p['source_hash']}, configuration {p['config_hash']}")  # fmt: skip
-    if result.stale:
-        print(f"Made by an earlier version of the code: {result.reason}.")
+    print(dc.experiments.origin(result))
     return result
 
 
@@ -653,8 +648,8 @@ def over_seeds(values):
 
 
 def with_interval(values, style=".4f"):
-    mean, low, high = (format(value, style).replace("-", "−") for value in over_seeds(values))
-    return f"{mean} ({low} to {high})"
+    mean, _, high = over_seeds(values)
+    return f"{mean:{style}} ± {high - mean:{style}}".replace("-", "−")
 
 
 TARGET = 0.99
@@ -680,19 +675,22 @@ if compared:
         })  # fmt: skip
 dc.runtime.Table(
     ("data and network", "r, same noise", "R²", "r, other noise", "excess loss",
-     "its largest", "law (by chance)", "smallest p"),
-    [(s["name"].replace("-", ", ").replace("_", " "), with_interval(s["r"]), with_interval(s["r2"], ".3f"),
+     "law (by chance)", "smallest p"),
+    [(s["name"].replace("-", ", ").replace("_", " "), with_interval(s["r"]), f"{np.mean(s['r2']):.3f}",
       f"{s['mismatched']:.2f}", with_interval(s["excess"].mean(0), ".2g"),
-      f"{s['excess'].mean(1).max():.3g}", f"{s['distance']:.3f} ({s['chance']:.3f})",
-      f"{min(s['p']):.3f}") for s in summary] or [("not run", *7 * [""])],
+      f"{s['distance']:.3f} ({s['chance']:.3f})",
+      f"{min(s['p']):.3f}") for s in summary] or [("not run", *6 * [""])],
 )  # fmt: skip
 
 # %% [markdown]
-# How to read it. *r* and *R²* compare each sample of the network with the closed form's from the
-# same noise: median over images, mean over seeds, with a 95 % interval over seeds. *r, other noise* is the base rate, the
+# How to read it. *conv3* and *conv full* have a 3×3 and a full kernel, with *zeros* around the image where it says so; *pixel affine* has a 1×1
+# kernel, *rank8* a linear bottleneck. *quadratic* and *cubic* treat each pixel by itself, *cubic pca* each of 20 principal components, *quadratic joint* eight of them together. *pooled* sees
+# averages of 2×2 pixels, *resnet3* windows of 3×3 from anywhere. The last two and *blocks4*, whose closed forms know each training image, saw
+# {glue:text}`training_few` images for {glue:text}`training_longer` steps; the others all of them (or {glue:text}`training_images`) for {glue:text}`training_steps`. *r* and *R²* compare each sample of the network with the closed form's from the
+# same noise: median over images, mean over seeds, ± half a 95 % interval over seeds. *r, other noise* is the base rate, the
 # correlation of samples that have nothing to do with each other. An image of one grey has no *r*: pairs with such an image are
 # left out of *r* and *R²* ({glue:text}`training_left_out`). The *excess loss*, averaged over levels, is in the unit of the
-# network's own loss (*its largest*: that of the worst level): the loss of the best multiple of $y$ where the network has that multiple built in (a skip), the variance of the data
+# network's own loss: the loss of the best multiple of $y$ where the network has that multiple built in (a skip), the variance of the data
 # where it has not. The *law* is compared by sliced
 # Wasserstein distance, beside that of two draws of one law, and by the energy test, of
 # which the smallest p-value over three seeds is given: with many networks one small value is
@@ -742,7 +740,12 @@ flat = [
     f"{s['left_out']} of {compared.record['config']['samples']:,} for {s['name'].replace('-', ' ')}"
     for s in summary if s["left_out"]
 ]  # fmt: skip
+set_up = compared.record["config"] if compared else {}
 dc.runtime.report(
+    training_few=f"{set_up['few']}" if set_up else "(not run)",
+    training_longer=f"{set_up['steps'] * set_up['longer']:,}" if set_up else "(not run)",
+    training_images=f"{set_up['images']:,}" if set_up else "(not run)",
+    training_steps=f"{set_up['steps']:,}" if set_up else "(not run)",
     training_aim=said,
     training_rest=said_rest,
     training_left_out=", ".join(flat) or "none",
@@ -754,6 +757,8 @@ dc.runtime.report(
     or "(not run)",
 )
 worst = sorted(summary, key=lambda s: np.mean(s["r"]))[:6]
+assert not summary or worst[0] in knowing  # as the text says
+dc.runtime.report(training_worst=listed(worst[:1]) or "(not run)")
 dc.runtime.Table(
     ("lowest r", "r", "level with the largest excess", "excess there", "median of all levels"),
     [(s["name"].replace("-", ", ").replace("_", " "), f"{np.mean(s['r']):.3f}",
@@ -776,12 +781,12 @@ dc.runtime.Table(
 # noise, and its samples do not show it: that is why $r$ can be near 1 beside an excess that is not
 # near 0. Polynomials err there by more, on the rare pixel values at which they are steep.
 #
-# The hardest closed forms are those of networks that may know their training images, or the parts of them: blocks of 4×4,
-# pooled codes, windows, a perceptron of the whole image. At low noise each is a *nearest-neighbour rule*, which jumps where two training
+# Closed forms of another kind are hard for another reason: those of networks that may know their training images, or the parts of them, such as
+# blocks of 4×4, pooled codes, windows (`resnet3`). At low noise each is a *nearest-neighbour rule*, which jumps where two training
 # images, blocks or windows are equally near. A network has to bend a smooth function into that jump, and next to
-# a jump two denoisers that differ little may send the same noise to different images. Where such networks are in the run, their largest excess lies at
+# a jump two denoisers that differ little may send the same noise to different images. Their largest excess lies at
 # {glue:text}`training_few_levels`: neither where all training images look alike through the noise, nor where noise is too weak to carry
-# $y$ across a jump.
+# $y$ across a jump. The network farthest from its formula is one of them: {glue:text}`training_worst`.
 #
 # **Live.** The same function on this page, in small: fewer steps, two seeds.
 
@@ -959,8 +964,8 @@ else:
 #   limit of many steps its samples correlate by {glue:text}`training_break_limits`: that part is discretisation, and {prf:ref}`cor-finite-steps` predicts it.
 #
 # So the objection is right: each of these produces a mapping that is not the ideal one. But not any
-# mapping. For the affine network every departure has a formula or a rate, and the samples
-# follow the departure.
+# mapping. For the affine network and plain SGD the departures due to rate, batch, stopping, decay and
+# sampling steps have formulas, and the samples follow the departure.
 #
 # ```{admonition} What would make this false?
 # :class: note
@@ -995,9 +1000,9 @@ if grown:
     ):
         ax.imshow(table, cmap="cividis", vmin=0, vmax=top, aspect="auto", origin="lower")
         for (i, j), value in np.ndenumerate(table):
-            dark = value < 0.6 * (top or table.max())
+            dark = value < 0.6 * (top or table.max())  # pure white would turn dark on a dark page
             ax.text(j, i, f"{100 * value:.0f} %" if top else f"{value:.3f}", ha="center", va="center",
-                    fontsize=7.5, color="white" if dark else "black")  # fmt: skip
+                    fontsize=7.5, color="#fefefe" if dark else "black")  # fmt: skip
         ax.grid(visible=False)
         ax.set_xticks(range(len(widths)), widths)
         ax.set_yticks(range(len(sizes)), sizes)
@@ -1057,8 +1062,8 @@ else:
 #
 # Gradient flow learns the gain along an eigendirection of eigenvalue $\lambda$ at noise level
 # $\sigma$. Write `stopping_time(lam, sigma, share)`: the time $\tau$ at which a given share of the
-# final gain is learnt. How much longer does the weakest pattern of the digits with
-# $\lambda = 10^{-4}$ take than the strongest, at $\sigma = 0.002$?
+# final gain is learnt. How much longer does a pattern of the digits with
+# $\lambda = 10^{-4}$ take than the strongest one, at $\sigma = 0.002$?
 # ```
 
 
@@ -1093,8 +1098,8 @@ print(f"{times[0] / times[1]:,.0f} times longer")
 # ```{exercise} Weight decay in other units
 # :label: ex-11-decay
 #
-# Write `decay_as_ridge(decay, d, scale, sigma)`: the ridge $\gamma$ of
-# {prf:ref}`prop-training-path`, for the weight decay that an optimiser is given.
+# Write `decay_as_ridge(decay, d, scale, sigma)`: the ridge $\gamma_\sigma$ of
+# {prf:ref}`prop-training-path`, for the weight decay $w$ that an optimiser is given, with $s$ as `scale`.
 # ```
 
 
@@ -1127,8 +1132,9 @@ assert dc.exercises.check_decay_as_ridge(decay_as_ridge_solution)
 # ```{exercise} The level of hovering
 # :label: ex-11-hover
 #
-# Write `hover(h, rate, batch)`: the relative excess of {prf:ref}`prop-training-hover` for a tensor
-# of eigenvalues, `math.inf` where SGD does not settle. Which of the two conditions fails first, when
+# Without looking at the code above, write `hovering(h, rate, batch)`: the relative excess
+# $\theta/(1 - \theta)$ of {prf:ref}`prop-training-hover` for a tensor of eigenvalues, `math.inf` where
+# SGD does not settle. Which of the two conditions fails first, when
 # the rate grows, with a batch of 1? With a very large batch?
 # ```
 
@@ -1237,14 +1243,14 @@ assert dc.exercises.check_equal_losses(equal_losses_solution)
 #   distance from it, on noisy data ({prf:ref}`prop-training-excess`).
 # - Rate, steps and weight decay of SGD translate into a stopping time and a ridge, different at each
 #   noise level ({prf:ref}`prop-training-path`).
-# - A constant rate costs about the share rate over batch of the least loss, at every noise level
-#   ({prf:ref}`prop-training-hover`).
-# - The sample's error is the sum of the steps' errors, each damped by the steps after it; none is
-#   amplified ({prf:ref}`prop-training-sample`).
+# - For Gaussian data a small constant rate costs about the share rate over batch of the least loss, at every
+#   noise level ({prf:ref}`prop-training-hover`).
+# - For the best affine denoiser the sample's error is the sum of the steps' errors, each damped by the steps
+#   after it; none is amplified ({prf:ref}`prop-training-sample`).
 # - Trained networks, aim $r \ge 0.99$: {glue:text}`training_aim`.
 # - A network that misses the ideal mapping because it was stopped or decayed meets the closed form *of that
 #   departure*.
-# - Perceptrons copy where they are wide for the number of images, and create where they are not.
+# - Perceptrons copy where they are wide for the number of images. Where they are not, their samples are new, and blurred.
 #
 # **Proved:** the four propositions. **Measured:** which networks meet their closed form, what each
 # setting costs, the grid of capacity; all at CPU size, on digits and drawn faces. **Not covered:** why Adam's path is what
