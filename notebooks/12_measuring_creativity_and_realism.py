@@ -72,7 +72,7 @@ def percent(value, digits=1):
 # %% [markdown]
 # ## Cut two faces
 #
-# Above, two faces that a rule book calls valid. Below, the upper part of the left one on the lower part
+# Two faces that a rule book calls valid, and their *chimera*: the upper part of the left one on the lower part
 # of the right one. Move the cut. The judge says what it sees.
 
 # %% tags=["hide-input"]
@@ -297,7 +297,6 @@ dc.runtime.report(
 # The generator may favour whatever it likes, as long as it does not favour *the training images*. What lies above $N/M$ is
 # memory. The oracle reports both; here $N/M$ is {glue:text}`metrics_base_rate`.
 #
-
 # (sec-metrics-blind)=
 # ## What a metric can see
 #
@@ -403,12 +402,12 @@ dc.runtime.report(
 # :label: thm-copies-invisible
 #
 # Let the training set be $N$ independent draws of the data. A generator that returns $n \le N$ *different*
-# training images has, to every metric that is a function of the samples and of an independent reference,
+# training images, chosen without a look at them, has, to every metric that is a function of the samples and of an independent reference,
 # exactly the distribution of a generator that returns fresh draws of the data.
 # ```
 #
 # ```{prf:proof}
-# Which images are chosen does not depend on what they show, so the $n$ samples are $n$ independent draws
+# Which images are chosen does not depend on what they show. So the $n$ samples are $n$ independent draws
 # of the data, independent of the reference. A function of both has the same distribution as for fresh draws.
 # ```
 #
@@ -504,7 +503,10 @@ for ax, (name, images) in zip(axes, sets.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Each set goes through every metric of `dc.metrics.evaluate`. Realism and variety are measured in features of a
+# Each set goes through every metric of `dc.metrics.evaluate`. Four of them are new here. The *novelty ratio* is the median distance to
+# the training set, over that of held-out data. *Sliced Wasserstein* compares the clouds along random directions. *Density* counts how many balls
+# of the reference a sample lies in, 1 on average for fresh data. The *likelihood divergence* {cite:p}`jiralerspong2023feature` puts a Gaussian on each sample, as wide as
+# the training set likes it, and asks how improbable held-out data are: 0 for fresh data, more for whatever is wrong. Realism and variety are measured in features of a
 # random convolutional network (no download, no training), against held-out valid faces; copying in pixels, against the
 # training set. The oracle stands beside them.
 
@@ -589,7 +591,7 @@ dc.runtime.report(
 #
 # Now the denoisers. Each is fitted to the same training faces and sampled from the same noise. *Novelty*: the share
 # of samples that are no copy of a training face, moved or mirrored ones included, or another measure of the menu. *Realism*: the share
-# of rules that a sample keeps, or another. Choose a point to see its samples, each above its nearest training face.
+# of the parts of a face that are well drawn, or another. Choose a point to see its samples, each above its nearest training face.
 
 # %% tags=["hide-input"]
 from diffusion_creativity import denoisers as D
@@ -809,7 +811,7 @@ dc.runtime.report(
 )
 
 # %% [markdown]
-# The two corners of chapter 1 are still there: the perfect denoiser copies and is real, the linear one is new and is not. Of the parts of its faces the oracle
+# The two corners of {doc}`01_first_samples` are still there: the perfect denoiser copies and is real, the linear one is new and is not. Of the parts of its faces the oracle
 # calls {glue:text}`metrics_parts_linear` well drawn, of independent pixels {glue:text}`metrics_parts_pixels`, of blocks of 8×8 {glue:text}`metrics_parts_blocks`, of windows
 # {glue:text}`metrics_parts_windows`, of twenty average faces {glue:text}`metrics_parts_codebook`. A part that lies within a block is right; one that crosses its border is put together
 # from two faces, which mostly stand at different places. And what must agree across the face none of them can know: **no** architecture but those that copy, moved or
