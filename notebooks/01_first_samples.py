@@ -295,7 +295,8 @@ plt.show()
 # covariance of $x_i$ and $\ell_i$ under the weights $w(t)$. Take a direction $u$ of length 1. By
 # Cauchy–Schwarz, $\langle u, m'(t)\rangle$ is at most the standard deviation of $\langle u,
 # x_i\rangle$ times that of $\ell_i$. The first is at most $R$, since $\abs{\langle u, x_i -
-# \mu\rangle} \le R$. The second is at most half the range of the values $\ell_i$, which lie between
+# \mu\rangle} \le R$. The second is at most half the range of the values $\ell_i$, since none of
+# them is farther than that from the middle of the range; and they lie between
 # $-R\norm{y-\mu}/\sigma^2 - R^2/2\sigma^2$ and $R\norm{y-\mu}/\sigma^2$. So $\norm{m'(t)} \le
 # R\,(R\norm{y - \mu} + R^2/4)/\sigma^2$ for every $t$; integrate from 0 to 1.
 #
@@ -306,11 +307,11 @@ plt.show()
 # ```
 #
 # The first correction needs nothing of the data but $\mu$ and $\Sigma$. So at the top of the path
-# the two denoisers cannot be told apart, although one knows every training image and the other
+# the two denoisers can hardly be told apart, although one knows every training image and the other
 # knows only an average and a matrix. All differences arise further down.
 #
-# The next cell checks the proposition. It asks both denoisers about pure noise and about the worst
-# noise there is (a shift towards the training image that lies furthest out), and compares the
+# The next cell checks the proposition. It asks both denoisers about pure noise and about a hard
+# case (a shift towards the training image that lies furthest out), and compares the
 # answers with the bound and with the expansion. What is left after the expansion must shrink like
 # $\sigma^{-2}$: its logarithm must fall with slope −2. The same test with a wrong matrix,
 # $\Sigma/2$, must fail: there the slope is −1.
@@ -324,7 +325,7 @@ R = centred.norm(dim=1).max()
 
 generator = torch.Generator().manual_seed(run.seed)
 n = torch.randn(run.size(smoke=200, book=2000), 64, generator=generator, dtype=torch.float64)
-worst = centred[centred.norm(dim=1).argmax()][None]  # 0.1 ... 1000 times as far out
+hard = centred[centred.norm(dim=1).argmax()][None]  # taken 0.1 to 1000 times
 
 
 def answers(denoise, y, sigma):
@@ -344,7 +345,7 @@ def slope(denoise, matrix, levels=(20, 40, 80, 160, 320)):
 tightest = 0.0
 for denoise in (perfect, linear):
     for sigma in (0.1, 0.5, 1.0, 3.0, 10.0, 80.0, 500.0):
-        y = torch.cat([sigma * n, mu + worst * torch.logspace(-1, 3, 9)[:, None]])
+        y = torch.cat([sigma * n, mu + hard * torch.logspace(-1, 3, 9)[:, None]])
         bound = R**2 / sigma**2 * ((y - mu).norm(dim=1) + R / 4)
         ratio = (answers(denoise, y, sigma) - mu).norm(dim=1) / bound
         tightest = max(tightest, ratio.max().item())
@@ -527,9 +528,9 @@ dc.runtime.report(
 # "Copied" depends on a tolerance and on the distance. With pixel distance a copy shifted by one
 # pixel counts as new. Neither denoiser here has a notion of shifts, so we
 # do not expect shifted copies; for denoisers that treat all positions alike we will have to search
-# over shifts as well. And forty
-# steps, 600 images and one set of digits are one experiment. That the perfect denoiser *must* copy
-# is a theorem: {doc}`03_the_perfect_denoiser_copies`.
+# over shifts as well ({doc}`08_factorised_and_equivariant`). And forty steps, 600 images and one set
+# of digits are one experiment. That the perfect denoiser *must* copy is a theorem:
+# {doc}`03_the_perfect_denoiser_copies`.
 # ```
 
 # %% [markdown]
@@ -540,7 +541,7 @@ dc.runtime.report(
 # two statements fit together once we ask: error *on which images*? {numref}`fig-first-errors` adds
 # noise to training images and to new digits and measures how well each denoiser removes it.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two charts of denoising error against noise level. Left, on training images: the perfect denoiser's error falls to zero at low noise and is never above the linear one's. Right, on new digits: both agree at high noise, but at low noise the perfect denoiser's error stays near 2.4 while the linear one's falls to zero."}, "figure": {"caption": "Denoising error, root mean square per image, on images that the denoisers were made from (left) and on new ones (right).", "name": "fig-first-errors"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two charts of denoising error against noise level. Left, on training images: the perfect denoiser's error falls to zero at low noise and is never above the linear one's. Right, on new digits: both agree at high noise, but at low noise the perfect denoiser's error stays near 2.4 while the linear one's falls to zero."}, "figure": {"caption": "Denoising error, root mean square per image, on images that the denoisers were made from (left) and on new ones (right). The perfect denoiser is best on the left at every noise level; on the right, at low noise, it is the worse one.", "name": "fig-first-errors"}}
 count = run.size(smoke=16, book=40)
 levels = dc.noise.log_linear(count, sigma_min=0.02, sigma_max=80)[:-1].tolist()
 
@@ -747,8 +748,8 @@ dc.runtime.report(
 # This chapter has shown the two ends. An architecture without limits reproduces its training set.
 # An architecture with the wrong limits, for this target, makes smudges. With another target the
 # same limits would be right: if the training images had been drawn from a Gaussian law, samples of
-# the linear denoiser would be new *and* real, since that law is what it generates
-# ({doc}`04_linear`).
+# the linear denoiser would be new *and* real, since that law is what it generates, up to the error of
+# a mean and a covariance that are estimated ({doc}`04_linear`).
 
 # %% [markdown]
 # (sec-first-roadmap)=
@@ -767,15 +768,16 @@ dc.runtime.report(
 # | one function for each pixel | each pixel's own histogram | independent pixels | {doc}`08_factorised_and_equivariant` |
 # | one function for each block of pixels | the blocks, one by one | all recombinations of training blocks | {doc}`08_factorised_and_equivariant` |
 # | the same for all shifts, otherwise free | the training images and their shifts | shifted training images | {doc}`08_factorised_and_equivariant` |
-# | a function of a small window | the windows | mosaics of patches that fit where they overlap | |
+# | a function of a small window | the windows | mosaics of training windows | {doc}`09_local_patches` |
 #
-# Rows with a link are derived, proved and tested in this edition; the last row is a claim that you
-# can check. {doc}`02_denoising_scores_samplers` builds what all rows share: why denoising gives
+# Each row is derived, proved and tested in the chapter that it names. {doc}`02_denoising_scores_samplers` builds what all rows share: why denoising gives
 # samples at all. {doc}`10_what_the_architecture_can_see` proves the sentence above, and has a
 # playground where you choose the target and the architecture.
 
 # %% [markdown]
 # ## Exercises
+#
+# Fill in the stub, remove the `#` in front of the check below it, and run the cell: it prints a verdict.
 #
 # ```{exercise} Warm-up: the step as an average
 # :label: ex-01-average
@@ -938,7 +940,7 @@ dc.runtime.report(
 # ```{exercise} Ten training images
 # :label: ex-01-ten
 # Fit both denoisers to the first ten training images and draw 1,000 samples of each. Write
-# `count_copies(samples, train)`, which returns for each training image how many samples have it as
+# `count_copies(samples, train)`, which returns for each training image, in a tensor, how many samples have it as
 # their nearest, zeros included. Does the perfect denoiser of ten images copy? Does it have
 # favourites? And what can the linear denoiser make of ten images?
 # ```
@@ -979,6 +981,7 @@ plt.show()
 off = (blends - blend.mean.float()).flatten(1).double()
 off = off - off @ blend.eigenvectors @ blend.eigenvectors.T
 uniform = dc.denoisers.Bayes.fit(ten).law().agreement(copies)
+assert uniform["counts, χ²"].p_value > 1e-5
 dc.runtime.report(
     first_ten_copied=percent(dc.metrics.copied_fraction(copies, ten), 0),
     first_ten_least=str(counts.min().item()),
@@ -990,8 +993,8 @@ dc.runtime.report(
 
 # %% [markdown]
 # The perfect denoiser copies {glue:text}`first_ten_copied` of the time. The counts lie between
-# {glue:text}`first_ten_least` and {glue:text}`first_ten_most`; a χ² test finds nothing against
-# equal chances (p = {glue:text}`first_ten_p`). The linear denoiser knows only the directions in
+# {glue:text}`first_ten_least` and {glue:text}`first_ten_most`; a χ² test of
+# equal chances has p = {glue:text}`first_ten_p`, and the cell asserts more than $10^{-5}$. The linear denoiser knows only the directions in
 # which ten images differ, {glue:text}`first_ten_rank` of them, and its samples never leave that
 # flat set: the largest distance from it is {glue:text}`first_ten_off`. They are blends of the ten.
 #
