@@ -15,7 +15,7 @@
 # # Denoising, scores and samplers
 #
 # A machine that can only remove noise can make new images. This chapter shows why: the best
-# denoiser knows the slope of the data's log-density, the slope defines a flow from noise to data,
+# denoiser knows the slope of the noisy data's log-density, the slope defines a flow from noise to data,
 # and every diffusion sampler is a way to follow that flow in finitely many steps. We measure what
 # those steps cost against laws that are known exactly.
 #
@@ -91,7 +91,7 @@ Explorer.formula("posterior_1d", data={"points": centres, "variance": width**2})
 # ```
 #
 # Its density is $p_0$ blurred by a Gaussian of width $\sigma$, written
-# $p_\sigma = p_0 * \normal(0, \sigma^2 I)$. At $\sigma = 0$ it is the data. At very large $\sigma$
+# $p_\sigma = p_0 * \normal(0, \sigma^2 I)$ with a star for the convolution. At $\sigma = 0$ it is the data. At very large $\sigma$
 # it is a Gaussian in which the data is a negligible detail. {numref}`fig-forward` shows both views;
 # each picture is divided by $\sqrt{1 + \sigma^2}$ so that noise does not run off the page.
 
@@ -267,8 +267,9 @@ dc.runtime.report(
 #
 # ```{prf:proof}
 # Let $\varphi(y - x)$ be the density of $\normal(0, \sigma^2 I)$ at $y - x$, so that
-# $p_\sigma(y) = \E_x\, \varphi(y - x)$. Derivatives of $\varphi$ are bounded, so we may
-# differentiate inside the expectation, and
+# $p_\sigma(y) = \E_x\, \varphi(y - x)$. Derivatives of $\varphi(y - x)$, also times $x$, are bounded
+# for all $x$ while $y$ stays in a ball, so we may differentiate inside the expectation, here and
+# below, and
 # $\nabla_y\, \varphi(y - x) = \frac{x - y}{\sigma^2}\, \varphi(y - x)$. Dividing by $p_\sigma$
 # turns $\varphi(y - x)/p_\sigma(y)$ into the weights of the posterior:
 #
@@ -480,7 +481,7 @@ Explorer.precomputed(
 )  # fmt: skip
 
 # %% [markdown]
-# With one step every sample is the data's mean. With a few Euler steps they are spread too little,
+# With one step every sample is nearly the data's mean. With a few Euler steps they are spread too little,
 # and many lie where the data has nothing; it takes dozens to fill the three bumps. Heun's method
 # starts worse: two or three of its steps overshoot wildly. From about eighteen steps on its paths
 # lie on the green ones.
@@ -834,8 +835,8 @@ dc.runtime.report(den_vp_gap=power_of_ten(largest_gap), den_vp_control=f"{contro
 # Read {eq}`eq-cosines` for small angles. Euler's factor is $1 - \frac12\delta^2$; with $K$ steps of
 # size about $1/K$ the losses add up to order $1/K$. In Heun's factor the terms of second order
 # cancel, $(1 - \frac12\delta^2)(1 + \frac12\delta^2)$, and $+\frac12 \tan\theta\, \delta^3$ is
-# left: an error of order $1/K^2$, and of the opposite sign. Heun generates slightly too *much*
-# variance.
+# left: an error of order $1/K^2$, and (but for the last step, which is Euler's) of the opposite sign.
+# Heun generates slightly too *much* variance.
 #
 # **Certificate.** The package computes the law of a finite schedule by its own recursion, without
 # angles. Compare it with {eq}`eq-cosines` for three variances, several schedules and both samplers;
@@ -996,7 +997,7 @@ plt.show()
 # is Gaussian at all. So compare at an equal number of denoiser calls, which is what costs time.
 # Each schedule starts at its own $\sigma_0$ and is judged against the exact flow from there.
 
-# %% mystnb={"image": {"alt": "Two log-log plots of error against the number of denoiser calls for four schedules, Euler on the left and Heun on the right. With Euler the cosine schedule has the smallest error everywhere; with Heun it has by far the largest, and Karras's the smallest from 39 calls on."}, "figure": {"caption": "Mean distance from the exact flow for the three bumps, at an equal number of denoiser calls.", "name": "fig-schedule-errors"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two log-log plots of error against the number of denoiser calls for four schedules, Euler on the left and Heun on the right. With Euler the cosine schedule has the smallest error everywhere; with Heun it has by far the largest, and Karras's the smallest from 39 calls on."}, "figure": {"caption": "Mean distance from the exact flow for the three bumps, at an equal number of denoiser calls. The cosine schedule is the best with Euler's method and the worst with Heun's.", "name": "fig-schedule-errors"}} tags=["hide-input"]
 call_counts = [7, 11, 19, 39, 79, 159]
 errors = {}
 figure, axes = plt.subplots(1, 2, figsize=(6.0, 2.8), sharey=True)
@@ -1079,16 +1080,16 @@ dc.runtime.report(
 #
 # ```{prf:proposition} What a stochastic step keeps
 # :label: prop-ancestral-marginals
-# Let $y = x + \sigma n$ have law $p_\sigma$, let $D_\sigma$ be the posterior mean,
-# $r = \sigma_{\text{down}}/\sigma$, and
+# Let $\E\norm{x}^2 < \infty$, let $y = x + \sigma n$ have law $p_\sigma$, let $D_\sigma$ be the
+# posterior mean, $r = \sigma_{\text{down}}/\sigma$, and
 # $\sigma_{\text{down}}^2 + \sigma_{\text{up}}^2 = \sigma'^2$.
 # 1. With an independent *draw* $\tilde x$ from the posterior $p(x \mid y)$ in place of $\hat x$,
 #    the step {eq}`eq-ancestral` leads to exactly $p_{\sigma'}$, for every target and every split.
 # 2. With the posterior *mean* $\hat x = D_\sigma(y)$, the mean of $y'$ given $y$ is the same, and
 #    the covariance of $y'$ falls short of that of $p_{\sigma'}$ by exactly
 #    $(1 - r)^2\, \E \Cov(x \mid y)$.
-# 3. If the target is one point, every level of every schedule has exactly the law $p_{\sigma_j}$,
-#    for every $\eta$.
+# 3. If the target is one point and the start has the law $p_{\sigma_0}$, every level of every schedule
+#    has exactly the law $p_{\sigma_j}$, for every $\eta$.
 # 4. Churn's first half is exact for every target: $\hat y$ has the law $p_{\hat\sigma}$.
 # 5. With $\eta = 1$ and $x$ known, the step draws from the forward process run backwards: from the
 #    law of $x + \sigma' n'$ given that adding $\sqrt{\sigma^2 - \sigma'^2}\, n''$ to it gave $y$.
@@ -1195,7 +1196,7 @@ dc.runtime.report(
 # is forgetting. Whatever error is in $y$, the flow carries it along; a stochastic step replaces a
 # part of $y$ by noise that is right by construction.
 
-# %% mystnb={"image": {"alt": "Log-log plot of the missing share of the variance against the number of steps. Three lines for eta 0, 0.5 and 1 fall with slope minus one; the line for eta 1 is highest, the one for eta 0 lowest. A fourth line, for churn, lies just below eta 1."}, "figure": {"caption": "Share of the variance that is missing after K first-order steps, for Gaussian data of unit variance: exact laws, no sampling.", "name": "fig-eta"}}
+# %% mystnb={"image": {"alt": "Log-log plot of the missing share of the variance against the number of steps. Three lines for eta 0, 0.5 and 1 fall with slope minus one; the line for eta 1 is highest, the one for eta 0 lowest. A fourth line, for churn, lies just below eta 1."}, "figure": {"caption": "Share of the variance that is missing after K first-order steps, for Gaussian data of unit variance: exact laws, no sampling. The more fresh noise, the more is lost.", "name": "fig-eta"}}
 figure, ax = plt.subplots(figsize=(5.2, 2.9))
 settings = {
     "η = 0 (DDIM)": ({"eta": 0.0}, "-o"),
@@ -1407,7 +1408,7 @@ assert dc.exercises.check_split(split)
 # ```{exercise}
 # :label: ex-02-v
 # Some networks predict neither the image nor the noise but
-# $v = \sqrt{\bar\alpha}\, \varepsilon - \sqrt{1 - \bar\alpha}\; x$ in VP units
+# $v = \sqrt{\bar\alpha}\; n - \sqrt{1 - \bar\alpha}\; x$ in VP units
 # {cite:p}`salimans2022progressive`. Write the $v$ that an image prediction `x_hat` implies. On the
 # circle of angles $(\cos\theta, \sin\theta) = (\sqrt{\bar\alpha}, \sqrt{1 - \bar\alpha})$, what is
 # $v$?
@@ -1426,7 +1427,7 @@ def my_v(x_t, x_hat, alpha_bar):
 # :label: sol-02-v
 # :class: dropdown
 # ```
-# On the circle $x_t = x\cos\theta + \varepsilon\sin\theta$, and $v$ is its derivative with respect
+# On the circle $x_t = x\cos\theta + n\sin\theta$, and $v$ is its derivative with respect
 # to $\theta$: the velocity along the circle. In terms of $v$, DDIM with equal angles takes equal
 # steps.
 
