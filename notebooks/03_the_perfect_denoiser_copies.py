@@ -18,9 +18,9 @@
 # exact flow from strong noise. You get the $N$ images back, each with probability $1/N$, and
 # nothing else.
 #
-# This chapter says exactly when that holds and how nearly for noise of finite strength, proves
-# it, draws it, and tests it on real digits. Then it shows how
-# easily an innocent-looking line of code hides it.
+# This chapter says exactly when that holds, and how nearly for noise of finite strength. It proves
+# it, draws it, and tests it on real digits. Then it shows how easily an innocent-looking line of
+# code hides it.
 #
 # ```{admonition} This chapter
 # :class: tip
@@ -28,7 +28,7 @@
 #   space of noise each copy comes from; at which noise level the choice falls; what a finite
 #   start and a finite number of steps change, and what they cannot change; why averaging over
 #   mini-batches looks like creativity and is not.
-# - **Time** about 40 minutes.
+# - **Time** about 40 minutes; two hours with every proof and exercise.
 # - **Prerequisites** the posterior mean and the probability flow of
 #   {doc}`02_denoising_scores_samplers`.
 # ```
@@ -70,7 +70,7 @@ digits = digits.subset(run.size(smoke=200, book=len(digits)), seed=run.seed)
 x, N = digits.x, len(digits.x)
 perfect = dc.denoisers.Bayes.fit(x)
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Left: a noisy image and the perfect denoiser's answer. Right: the eight training images with the largest posterior probability, and below the number of candidates left, falling from all training images to one."}, "figure": {"caption": "One sample on its way. Left: the noisy image, scaled to unit size, and the denoiser's answer. Middle: the eight most probable training images, with their probabilities. Right: how many candidates are left (one over the sum of the squared probabilities).", "name": "fig-copies-choose"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Left: a noisy image and the perfect denoiser's answer. Right: the eight training images with the largest posterior probability, and below the number of candidates left, falling from all training images to one."}, "figure": {"caption": "One sample on its way: the noisy image, scaled to unit size, and the denoiser's answer; the eight most probable training images, with their probabilities; and how many candidates are left (one over the sum of the squared probabilities).", "name": "fig-copies-choose"}}
 levels = dc.noise.karras(30)
 paths = dc.sampling.ddim(
     perfect,
@@ -126,7 +126,7 @@ Explorer.precomputed(
 
 # %% [markdown]
 # At first all candidates are equally probable and the answer is a grey average. Then the list
-# shortens, slowly and suddenly fast. At the end one training image has all the weight, and the
+# shortens, slowly at first and then fast. At the end one training image has all the weight, and the
 # sample *is* that image. The rest of the chapter turns what you saw into a theorem.
 #
 # (sec-copies-denoiser)=
@@ -524,10 +524,15 @@ dc.runtime.report(
 #
 # so the integral is $e^{a \cdot b/\sigma^2}$.
 #
-# Expand the exponential. The first-order term is $\frac{1}{N^2} \sum_{ij} (x_i - m) \cdot (x_j -
-# m) / \sigma^2 = \norm{\mu - m}^2/\sigma^2$. If $m = \mu$ it vanishes, and the second is
-# $\frac{1}{2\sigma^4} \frac1{N^2} \sum_{ij} ((x_i - \mu) \cdot (x_j - \mu))^2 = \norm{\Sigma}_F^2
-# / (2\sigma^4)$.
+# Expand the exponential. The first-order term is
+#
+# $$\frac{1}{N^2} \sum_{i,j} \frac{(x_i - m) \cdot (x_j - m)}{\sigma^2} =
+# \frac{\norm{\mu - m}^2}{\sigma^2} .$$
+#
+# If $m = \mu$ it vanishes, and the second is
+#
+# $$\frac{1}{N^2} \sum_{i,j} \frac{((x_i - \mu) \cdot (x_j - \mu))^2}{2\sigma^4} =
+# \frac{\norm{\Sigma}_F^2}{2\sigma^4} .$$
 # ```
 #
 # The message: **start from noise around the mean image.** It costs one addition and squares the
@@ -596,8 +601,8 @@ ax.legend(loc="upper right")
 plt.show()
 
 # %% [markdown]
-# The measured distances follow the bounds with the predicted slopes, a factor of a few below.
-# Were the bound wrong by a power of $\sigma_{\max}$, the points would cross it.
+# Down to the sampling error the measured distances follow the bounds with the predicted slopes, a
+# factor of a few below. Were the bound wrong by a power of $\sigma_{\max}$, the points would cross it.
 #
 # ### The steps
 #
@@ -608,7 +613,10 @@ plt.show()
 # ```{prf:corollary} The last step copies
 # :label: cor-last-step
 # Let $y$ be any point and $\sigma > 0$. If $x_i$ is the training point nearest to $y$, and all
-# others are farther by the margin $g = \min_{j \ne i} \norm{y - x_j}^2 - \norm{y - x_i}^2 > 0$,
+# others are farther by the margin
+#
+# $$g = \min_{j \ne i} \norm{y - x_j}^2 - \norm{y - x_i}^2 > 0,$$
+#
 # then the last step from $y$ ends at
 #
 # $$\norm{D_\sigma(y) - x_i} \;\le\; (N - 1)\, L\, e^{-g / 2\sigma^2} .$$
@@ -618,9 +626,10 @@ plt.show()
 # ```
 #
 # ```{prf:proof}
-# For $j \ne i$, $w_j \le w_j/w_i = e^{-(\norm{y - x_j}^2 - \norm{y - x_i}^2)/2\sigma^2} \le
-# e^{-g/2\sigma^2}$. So $\norm{D_\sigma(y) - x_i} = \norm{\sum_{j \ne i} w_j (x_j - x_i)} \le (N - 1)
-# L e^{-g/2\sigma^2}$.
+# For $j \ne i$, the margin says that $w_j \le w_j/w_i \le e^{-g/2\sigma^2}$. So
+#
+# $$\norm{D_\sigma(y) - x_i} = \Big\lVert \sum_{j \ne i} w_j (x_j - x_i) \Big\rVert
+# \le (N - 1)\, L\, e^{-g/2\sigma^2} .$$
 # ```
 #
 # The bound fails to be tiny only within a thin layer around the walls between nearest-point
@@ -825,7 +834,7 @@ dc.runtime.report(
 # weight above 0.99. And ask how early one could have *bet* on the winner: at level $\sigma$, put
 # your money on the image with the largest weight.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two S-shaped curves against noise level, which decreases to the right. The share of samples whose leading candidate is the final winner rises from about forty per cent at high noise to one; the share of committed samples rises from zero to one within a factor of a few around noise level 0.5."}, "figure": {"caption": "The decision, over samples of the perfect denoiser on the digits. Time runs to the right, as noise falls. The leader wins earlier than it is certain of winning.", "name": "fig-copies-commit"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two S-shaped curves against noise level, which decreases to the right. The share of samples whose leading candidate is the final winner rises to one from a share at high noise that is far above chance; the share of committed samples rises from zero to one within a factor of a few around noise level 0.5."}, "figure": {"caption": "The decision, over samples of the perfect denoiser on the digits. Time runs to the right, as noise falls. The leader wins earlier than it is certain of winning.", "name": "fig-copies-commit"}}
 followed = run.size(smoke=200, book=600)
 fine_levels = dc.noise.log_linear(40, 0.05, 80.0)
 track = dc.sampling.heun(perfect, start[:followed], fine_levels, return_trajectory=True)
@@ -941,8 +950,11 @@ noise = mean_image + dc.sampling.initial_noise(
 batched = {}
 for B in batch_counts:
     batches = whole.chunk(B)
-    ends = dc.sampling.heun(averaged(batches), noise, dc.noise.karras(18))
-    blend = torch.stack([b[dc.metrics.nearest(ends, b)[1]] for b in batches]).mean(0)
+    for step in dc.sampling.steps(averaged(batches), noise, dc.noise.karras(18), second_order=True):
+        if step.sigma_next > 0:
+            before = step.y  # the last step averages what is nearest to this, batch by batch
+    ends = step.y
+    blend = torch.stack([b[dc.metrics.nearest(before, b)[1]] for b in batches]).mean(0)
     batched[B] = {
         "ends": ends,
         "copied": dc.metrics.copied_fraction(ends, whole, interval=0.95),
@@ -996,10 +1008,9 @@ plt.show()
 # pixel, at $B$ = {glue:text}`copies_batch_many` it is {glue:text}`copies_batch_many_distance`.
 # (Two neighbouring training images differ by {glue:text}`copies_real_distance`.) But they are
 # averages. {glue:text}`copies_batch_two_blend` of the samples with two batches are, to $10^{-3}$
-# a pixel, the mean of two training images, one from each batch, as part 2 of the proposition
-# says. For $B$ = {glue:text}`copies_batch_many` the share is
-# {glue:text}`copies_batch_many_blend`: the others have come to rest on a wall, where a batch has
-# two or more nearest points and the average mixes those.
+# a pixel, the mean of two training images: in each batch the one nearest to the state before the
+# last step, as part 2 of the proposition says. For $B$ = {glue:text}`copies_batch_many` and as many
+# images the share is {glue:text}`copies_batch_many_blend`.
 #
 # ```{admonition} Why this deserves a warning
 # :class: warning
@@ -1029,7 +1040,8 @@ plt.show()
 #   ({prf:ref}`cor-last-step`). A sampler that stops early, at $\sigma_{\min} > 0$ and without a
 #   last step, gives copies plus noise.
 # * **It is about exact copies.** It says nothing about style, parts or ideas taken from training
-#   images. Those are what {doc}`04_linear` and the chapters on locality are about.
+#   images. Those are what {doc}`08_factorised_and_equivariant` and
+#   {doc}`09_local_patches` are about.
 #
 # The stochastic counterpart, and conditions under which an *approximate* score still ends on the
 # training set, are studied by {cite:t}`pidstrigach2022score`.
@@ -1225,7 +1237,8 @@ dc.runtime.report(copies_repaired=f"{100 * repaired_copies:.0f} %")
 # $D_{\tau\sigma}(y)$ instead of $D_\sigma(y)$, with a factor $\tau$. (Dividing the exponents of
 # the softmax by $\tau^2$ is a *temperature*.) The steps still go by $\sigma$, from
 # $\normal(0, 80^2)$ to 0. Before you compute: are the samples still copies? Does the middle point
-# get more or less than a third for $\tau = 2$? Write `middle_share(tau)`.
+# get more or less than a third for $\tau = 2$? Write `middle_share(tau)`, the share of samples that
+# end at the middle point.
 # ```
 
 
