@@ -29,7 +29,7 @@
 # - **You will learn** what a shared kernel can see of its training images, which Gaussian texture it
 #   generates, why a small kernel generates the wrong spectrum and which one, and how zero padding
 #   breaks the symmetry that circular convolutions have.
-# - **Time** about 50 minutes, exercises included.
+# - **Time** about 50 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`04_linear`, the discrete Fourier transform, and the logarithm of a
 #   symmetric matrix.
 # ```
@@ -137,7 +137,7 @@ Explorer.precomputed(
     {
         "power": Panel("Power", "frequency, cycles per pixel", "power", ylog=True),
         "lags": Panel("Correlation", "distance in pixels", "correlation", ylim=(-1, 1.05)),
-        "ring": Panel("Sample (black: full)", "pixel", "value"),
+        "ring": Panel("Sample (pale: full kernel)", "pixel", "value"),
     },
     title="A small kernel hears the wrong notes",
 )
@@ -145,7 +145,7 @@ Explorer.precomputed(
 # %% [markdown]
 # Three things to see:
 #
-# - At $k = 64$ (the full kernel) black and orange are the same curve.
+# - At $k = 64$ (the full kernel) the orange curves are the data's.
 # - At small $k$ the power is smooth where it should have peaks, and it rings around the right curve
 #   as $k$ grows.
 # - "One pitch" at $k = 5$: the denoiser has seen the correlations up to distance 4 with its own
@@ -154,7 +154,7 @@ Explorer.precomputed(
 # (sec-conv-denoiser)=
 # ## Which convolution is the best one?
 #
-# An image has one value at each of $P = H\cdot W$ places $p$. The places lie on a *torus*: who
+# An image has one value at each of $P$ places $p$, its pixels. The places lie on a *torus*: who
 # walks out on the right comes back in on the left, and shifts $p + \delta$ are meant in this way.
 # (Zero padding has a section of its own, {ref}`below <sec-conv-padding>`.)
 # A {term}`circular convolution` with kernel $h$ on the window $W$, a set of shifts, and bias $b$ is
@@ -551,7 +551,7 @@ print(f"target's lag 8: {correlation(slow)[8].item():.4f}")
 # at most $(k-1)/2$ peaks over the whole circle of frequencies $\pm\omega$: a window of 3 pixels
 # cannot generate the pair of peaks of "one pitch" at all.
 
-# %% mystnb={"image": {"alt": "Two panels of power against frequency on a ring of 64 pixels, for two targets. The right spectrum is a thick black line. Windows of 3, 7 and 15 pixels give smooth curves that miss the peak at low frequency and the narrow peak at 0.14. Dots, measured on samples, lie on the curves."}, "figure": {"caption": "The right spectrum (black) and what windows of 3, 7 and 15 pixels generate (lines: the theorem). Dots: measured on samples from 200 second-order steps.", "name": "fig-conv-window"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels of power against frequency on a ring of 64 pixels, for two targets. The right spectrum is a thick line. Windows of 3, 7 and 15 pixels give smooth curves that miss the peak at low frequency and the narrow peak at 0.14. Dots, measured on samples, lie on the curves."}, "figure": {"caption": "The right spectrum (thick) and what windows of 3, 7 and 15 pixels generate (thin lines: the theorem). A window of 3 has no peak at the pitch. Dots: measured on samples from 200 second-order steps.", "name": "fig-conv-window"}} tags=["hide-input"]
 fine = dc.noise.log_linear(200, sigma_min=0.002, sigma_max=200.0)
 count = run.size(smoke=500, book=4000)
 ring_start = dc.sampling.initial_noise(count, (1, RING), sigma_max=200.0, seed=seed + 6).double()
@@ -613,8 +613,10 @@ dc.runtime.report(
 # ```{prf:proof}
 # Averaging {prf:ref}`thm-conv-window` over $\omega$ leaves the term $\delta = 0$. For a positive number,
 # $\log a = \int_0^\infty\bigl(\tfrac1{1+t} - \tfrac1{a+t}\bigr)dt$, hence
-# $(\log T)_{00} = \int_0^\infty\bigl(\tfrac1{1+t} - [(T+tI)^{-1}]_{00}\bigr)dt$. Now
-# $1/[(T+tI)^{-1}]_{00}$ is the error of the best linear guess of the centre of the window, with noise
+#
+# $$(\log T)_{00} = \int_0^\infty\Bigl(\tfrac1{1+t} - \bigl[(T+tI)^{-1}\bigr]_{00}\Bigr)dt .$$
+#
+# Now $1/[(T+tI)^{-1}]_{00}$ is the error of the best linear guess of the centre of the window, with noise
 # of variance $t$ on every pixel, from the other pixels. More pixels make it smaller, never larger; so
 # $[(T+tI)^{-1}]_{00}$ grows with the window and $(\log T)_{00}$ falls. The single pixel has
 # $T = C(0)$, the torus $\log T$ with eigenvalues $\log S$.
@@ -708,7 +710,7 @@ dc.runtime.report(
 # We make a pair of *twins* for $k = 5$: a smooth power on the ring, plus and minus a ripple whose
 # Fourier series begins at distance 5.
 
-# %% mystnb={"image": {"alt": "Four panels. Two wavy spectra, each high where the other is low. Their autocovariances, equal up to distance four, then different. What the window of five generates for both: one and the same curve. What the full kernel generates: two curves that are often apart."}, "figure": {"caption": "Twins for k = 5 (black and grey). Top: their powers, and their autocovariances, which agree up to distance 4 (dotted line). Bottom: generated from the same noise, for the black target (pale line) and for the grey one (dashes). The window of 5 makes the same curve for both, the full kernel does not.", "name": "fig-conv-twins"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels. Two wavy spectra, each high where the other is low. Their autocovariances, equal up to distance four, then different. What the window of five generates for both: one and the same curve. What the full kernel generates: two curves that are often apart."}, "figure": {"caption": "Twins for k = 5. Top: their powers, and their autocovariances, which agree up to distance 4 (dotted line). Bottom: generated from the same noise, for one twin (pale line) and for the other one (dashes). The window of 5 makes the same curve for both, the full kernel does not.", "name": "fig-conv-twins"}} tags=["hide-input"]
 flat = normalised(1 / (0.2 + cycles.abs()))
 ripple = sum(torch.cos(2 * torch.pi * cycles * lag) / lag for lag in (5, 6, 7, 9))
 ripple = ripple * 0.9 / (ripple.abs() / flat).max()
@@ -756,9 +758,12 @@ dc.runtime.report(conv_twin_other=f"{twin_other:.2f}")
 # ```{prf:proposition} The best zero-padded convolution
 # :label: prop-conv-padding
 #
-# Among the maps $D(y)(p) = b + \sum_{\delta\in W} h(\delta)\,y^0(p+\delta)$ exactly one minimises
-# $\mathbb E\norm{x-D(y)}^2$, if $\sigma > 0$ and $f > 0$ on $W$. With $x^0$ the clean image with
-# zeros around it and $a(\delta) = \frac1P\sum_p\mathbb E\,x^0(p+\delta)$, it solves
+# Among the maps
+#
+# $$D(y)(p) = b + \sum_{\delta\in W} h(\delta)\,y^0(p+\delta)$$
+#
+# exactly one minimises $\mathbb E\norm{x-D(y)}^2$, if $\sigma > 0$ and $f > 0$ on $W$. With $x^0$
+# the clean image with zeros around it and $a(\delta) = \frac1P\sum_p\mathbb E\,x^0(p+\delta)$, it solves
 #
 # $$\begin{aligned}
 # \Bigl(\Gamma + \sigma^2\operatorname{diag}(f)\Bigr)\,h &= g, \qquad
@@ -930,8 +935,8 @@ dc.runtime.report(
 # ```
 #
 # ```{prf:proof}
-# The penalty adds $\gamma I$ to the matrix of the normal equations, so $e - h_\sigma =
-# (\sigma^2+\gamma)(T+(\sigma^2+\gamma)I)^{-1}e$. Its transform $1 - H_\sigma(\omega)$ tends to
+# The penalty adds $\gamma I$ to the matrix of the normal equations, so $e - h_\sigma$ is
+# $(\sigma^2+\gamma)(T+(\sigma^2+\gamma)I)^{-1}e$. Its transform $1 - H_\sigma(\omega)$ tends to
 # $\kappa(\omega)$, and $d\log z/d\log\sigma = 1 - H_\sigma$ along the flow of frequency $\omega$. The
 # mean of $\kappa$ is its term $\delta = 0$, which is positive since $(T+\gamma I)^{-1}$ is positive
 # definite. For the full kernel $T$ is circulant. For the last claim an example is enough; it follows.
