@@ -27,7 +27,7 @@
 # - **You will learn** the best polynomial denoiser and which moments it sees, how to compute the
 #   exact density of what a deterministic sampler generates, when bending changes nothing, and why
 #   even degrees leak.
-# - **Time** about 45 minutes, exercises included.
+# - **Time** about 45 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`04_linear`; moments of a random number, change of variables in an
 #   integral.
 # ```
@@ -242,7 +242,7 @@ dc.runtime.report(poly_fraction_error=power_of_ten(worst, 0))
 # {glue:text}`poly_fraction_error`. What do these denoisers look like? Here they are for the two
 # bumps, next to the perfect denoiser.
 
-# %% mystnb={"image": {"alt": "Two panels, noise levels 0.3 and 0.8. The perfect denoiser is a smooth step from minus one to one. Degree 1 is a straight line, degree 3 bends towards the step, degree 9 follows it in the middle; outside the data the polynomials turn away steeply."}, "figure": {"caption": "Best polynomial denoisers of two bumps at two noise levels, and the perfect denoiser (black). Where there is data (shaded) higher degrees come closer. Outside it they leave.", "name": "fig-poly-denoisers"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels, noise levels 0.3 and 0.8. The perfect denoiser is a smooth step from minus one to one. Degree 1 is a straight line, degree 3 bends towards the step, degree 9 follows it in the middle; outside the data the polynomials turn away steeply."}, "figure": {"caption": "Best polynomial denoisers of two bumps at two noise levels, and the perfect denoiser (thick). Where there is data (shaded) higher degrees come closer. Outside it they leave.", "name": "fig-poly-denoisers"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True)
 grid = np.linspace(-3, 3, 400)
 for ax, sigma in zip(axes, (0.3, 0.8), strict=True):
@@ -342,8 +342,8 @@ dc.runtime.report(
 # of degree 3 is refused. One line of the table is new: *escaped*. A share of
 # {glue:text}`poly_bumps_escape` of the
 # trajectories runs off to infinity ({glue:text}`poly_bumps_seen` of the simulated ones). We come
-# back to them in {ref}`sec-poly-tails`. Nothing in this book
-# clips them away.
+# back to them in {ref}`sec-poly-tails`. No sampler of this
+# book clips them away.
 #
 # (sec-poly-sees)=
 # ## It sees moments, nothing else
@@ -443,7 +443,7 @@ plt.show()
 # the
 # sixth moment.
 
-# %% mystnb={"image": {"alt": "Three large panels. Degree 1 and degree 4: a bell curve over three spikes of the target. Degree 5: three narrow spikes at the three points, the outer ones lower than the target's."}, "figure": {"caption": "Three points (black bars: their probabilities), and what the best polynomial of degree 1, 4 and 5 generates (orange: probability in bins of width 0.1). The dashed curve is the normal density times 0.1.", "name": "fig-poly-three"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three large panels. Degree 1 and degree 4: a bell curve over three spikes of the target. Degree 5: three narrow spikes at the three points, the outer ones lower than the target's."}, "figure": {"caption": "Three points (thin bars: their probabilities), and what the best polynomial of degree 1, 4 and 5 generates (orange: probability in bins of width 0.1). The dashed curve is the normal density times 0.1.", "name": "fig-poly-three"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 3, figsize=(7.6, 3.1), sharey=True)
 edges = np.linspace(-3.05, 3.05, 62)
 middle = (edges[1:] + edges[:-1]) / 2
@@ -576,9 +576,10 @@ dc.runtime.report(
 #
 # (3) For $y \sim p_\sigma$ and $m - 1 \le p$ the normal equations allow us to replace $D_\sigma(y)$
 # by $x$ in $\E y^{m-1} D_\sigma(y)$. With Stein,
-# $\E y^m - \E y^{m-1}x = \sigma\,\E y^{m-1} n = \sigma^2 (m-1)\,\E y^{m-2}$, and the right side
-# becomes
-# $m (m-1)\, \sigma\, \E y^{m-2}$, which is the derivative of $\E (x + \sigma n)^m$.
+#
+# $$\begin{aligned} \E y^m - \E y^{m-1}x &= \sigma\,\E y^{m-1} n \\ &= \sigma^2 (m-1)\,\E y^{m-2}, \end{aligned}$$
+#
+# and the right side becomes $m (m-1)\, \sigma\, \E y^{m-2}$, which is the derivative of $\E (x + \sigma n)^m$.
 # ```
 #
 # Part 3 is the irony. The denoiser is right about $p+1$ moments *on the noisy data*. But the
@@ -680,7 +681,7 @@ few = torch.cat(
 )
 paths = dc.sampling.ddim(lopsided, few, sigmas, return_trajectory=True)[..., 0]
 
-# %% mystnb={"image": {"alt": "Left: trajectories of degree 2; most end between the two points, some bend away and leave the picture on one side. Right: escape probability against the degree for the targets; it is largest for degree 2 on unequal points."}, "figure": {"caption": "Left: trajectories for two unequal points (black) at degree 2, divided by √(1 + σ²), from 60 random starts and 30 placed far out. Magenta: those that escape, on one side only. Right: exact escape probability by degree (values below 10⁻⁶ are not shown).", "name": "fig-poly-tail"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: trajectories of degree 2; most end between the two points, some bend away and leave the picture on one side. Right: escape probability against the degree for the targets; it is largest for degree 2 on unequal points."}, "figure": {"caption": "Left: trajectories for two unequal points (marked at the right) at degree 2, divided by √(1 + σ²), from 60 random starts and 30 placed far out. Magenta: those that escape, on one side only. Right: exact escape probability by degree (values below 10⁻⁶ are not shown).", "name": "fig-poly-tail"}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.2))
 scaled = (paths / (1 + sigmas[:, None] ** 2).sqrt()).clamp(-30, 30)
 angle = 90 - np.degrees(np.arctan(sigmas.numpy()))
@@ -823,13 +824,15 @@ for name in ("linear, PCA", "degree 5, PCA", "degree 3, joint"):
     kurtosis[name] = (white[:, 0].square() * white[:, 1].square()).mean().item() - 1
 code = (digits.flatten(1).double() - joint.mean.flatten()) @ joint.vectors[:, :2]
 white = (code - code.mean(0)) / code.std(0)
+kurtosis["data"] = (white[:, 0].square() * white[:, 1].square()).mean().item() - 1
+said = {name: f"{value:.2f}".replace("-", "−") for name, value in kurtosis.items()}
 dc.runtime.report(
     poly_features=features,
     poly_components=joint.vectors.shape[1],
-    poly_mixed_data=f"{(white[:, 0].square() * white[:, 1].square()).mean().item() - 1:.2f}",
-    poly_mixed_linear=f"{kurtosis['linear, PCA']:.2f}",
-    poly_mixed_pca=f"{kurtosis['degree 5, PCA']:.2f}",
-    poly_mixed_joint=f"{kurtosis['degree 3, joint']:.2f}",
+    poly_mixed_data=said["data"],
+    poly_mixed_linear=said["linear, PCA"],
+    poly_mixed_pca=said["degree 5, PCA"],
+    poly_mixed_joint=said["degree 3, joint"],
     poly_images=f"{len(start):,}",
 )
 
@@ -917,7 +920,7 @@ for sigma in short[:-1].tolist():
     excess[-1].append(gain)
 excess = np.array(excess)
 
-# %% mystnb={"image": {"alt": "Left: relative excess loss of the trained quadratic networks over the best quadratic polynomial, below that of the best linear denoiser at most levels. Right: samples from network and formula on top of each other."}, "figure": {"caption": "Left: excess denoising loss over the best quadratic polynomial, relative to its loss: trained networks (orange, by seed) and the best linear denoiser (grey). Right: samples from the same noise, formula (blue) and one network (orange), over the arc (black).", "name": "fig-poly-network"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: relative excess loss of the trained quadratic networks over the best quadratic polynomial, below that of the best linear denoiser at most levels. Right: samples from network and formula on top of each other."}, "figure": {"caption": "Left: excess denoising loss over the best quadratic polynomial, relative to its loss: trained networks (orange, by seed) and the best linear denoiser (grey). Right: samples from the same noise, formula (blue) and one network (orange), over the points of the arc (smallest dots).", "name": "fig-poly-network"}} tags=["hide-input"]
 start2 = dc.sampling.initial_noise(
     run.size(smoke=500, book=2000), (2,), sigma_max=8.0, seed=seed + 9
 )
