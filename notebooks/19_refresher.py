@@ -86,8 +86,8 @@ def stretched(stretch, angle):
 
 Explorer.precomputed(
     stretched,
-    [Slider("stretch", [0.4, 0.7, 1.0, 1.3, 1.6], "stretch", start=4),
-     Slider("angle", [0, 15, 30, 45, 60, 75, 90], "angle in degrees", start=2)],
+    [Slider("stretch", [0.4, 0.7, 1.0, 1.3, 1.6], "stretch", start=1.6),
+     Slider("angle", [0, 15, 30, 45, 60, 75, 90], "angle in degrees", start=30)],
     {"plane": Panel("What the matrix makes of a round cloud", xlim=(-4, 4), ylim=(-4, 4), aspect="equal")},
     title="One matrix, one Gaussian",
 )  # fmt: skip
