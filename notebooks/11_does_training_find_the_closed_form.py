@@ -620,7 +620,7 @@ dc.runtime.report(
 #
 # Now the whole list. Each network below has the constraint of its class and nothing else; that it
 # does is not read off the code but tested through its Jacobian. Each is trained by Adam with a rate
-# that falls to zero, for every noise level of a schedule of 12, with three seeds (side by side: the line below counts them as one), in batches of 64 images (of 16 for the
+# that falls to zero, for every noise level of a schedule of 12, with three seeds, side by side, in batches of 64 images (of 16 for the
 # convolutional ResNet, to which an image is 64 windows). The runs are too long for
 # this page; they were made on one CPU core with `python -m diffusion_creativity run constrained`
 # and are read here. They are CPU-sized: 8×8 digits and small drawn faces.

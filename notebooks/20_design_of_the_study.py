@@ -125,6 +125,25 @@ dc.runtime.Table(
 # Intervals are over seeds. Networks are compared with the baseline by Dunnett's test on $\arcsin\sqrt{\text{share}}$: it pools the spread between seeds over all networks, and its 95 % hold for all
 # comparisons of one measure together.
 #
+# How wide is an interval, and what do more networks help? For one difference that was named beforehand there is an exact answer.
+#
+# ```{prf:proposition} The interval of a difference
+# :label: prop-study-interval
+#
+# Train $m$ networks with $S \ge 2$ seeds each. Let all results be independent and normal, with one variance $v > 0$, and let network $i$ have the mean $\mu_i$.
+# Let $\bar x_i$ be the mean of its results, and $s^2$ the average of the $m$ sample variances. For two networks $i \ne j$ that were named beforehand, the interval
+#
+# $$\bar x_i - \bar x_j \pm t\, s\, \sqrt{2/S}$$
+#
+# holds $\mu_i - \mu_j$ with probability 95 %, where $t$ is the 97.5 % quantile of Student's distribution with $m(S - 1)$ degrees of freedom.
+# ```
+#
+# ```{prf:proof}
+# Each $\bar x_i$ is normal with mean $\mu_i$ and variance $v/S$, so $z = (\bar x_i - \bar x_j - \mu_i + \mu_j) / \sqrt{2v/S}$ is standard normal. The sample variance of a
+# normal sample is independent of its mean, and $S - 1$ times it, over $v$, has the $\chi^2$ distribution with $S - 1$ degrees of freedom. Hence $m(S - 1)\,s^2/v$ is independent
+# of $z$ and has $m(S - 1)$ of them, and $z\sqrt{v}/s$ has Student's distribution by its definition. It lies between $-t$ and $t$ with probability 95 %.
+# ```
+#
 # ## Expectations
 #
 # *More* and *less* mean than the baseline; *same* means within ten points. Networks are trained on many images where the table does not say few. A few
@@ -232,8 +251,7 @@ assert dc.exercises.check_choose_rate(choose_rate_solution)
 #
 # A measure has the standard deviation `spread` between seeds, pooled over so many networks. Write `seeds_needed(spread, margin, networks)`: the least number of
 # seeds, two or more, with which the 95 % interval of the difference of *two* networks reaches no farther than `margin` to either side. It is
-# $\pm\, t\, s \sqrt{2/S}$ with spread $s$ and $S$ seeds each, where $t$ is the 97.5 % quantile of Student's distribution (`stats.t.ppf`) with
-# networks × (S − 1) degrees of freedom. (For many comparisons at once the interval is wider.)
+# the interval of {prf:ref}`prop-study-interval`; SciPy has its quantile, `stats.t.ppf`. (For many comparisons at once the interval is wider.)
 # ```
 
 

@@ -9,7 +9,10 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 # Words that also mean something else in a book with code: they are linked where {term} says so.
-AMBIGUOUS = {"code", "escape", "gain", "moment", "overlap", "profile", "skip", "stationary"}
+AMBIGUOUS = {
+    "code", "copy", "escape", "gain", "law", "moment", "overlap", "profile", "skip", "stationary",
+    "target", "total variation", "twins",
+}  # fmt: skip
 # Where a link would be in the way, or is one already.
 CLOSED = (
     nodes.title, nodes.caption, nodes.reference, nodes.literal, nodes.literal_block, nodes.math,

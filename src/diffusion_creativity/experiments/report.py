@@ -44,7 +44,8 @@ def origin(result: Result) -> str:
     known = result.record["provenance"]
     hours, minutes = divmod(round(known["wall_s"] / 60), 60)
     took = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-    seeds = f"{known['seeds']} seed{'s' if known['seeds'] > 1 else ''}"
+    count = known["seeds"] * result.record["config"].get("members", 1)  # trained side by side
+    seeds = f"{count} seed{'s' if count > 1 else ''}"
     words = [f"Profile {known['profile']}, {known['date']}, {_words(known['device'])}, {seeds}, "
              f"{took} for all units together."]  # fmt: skip
     if result.missing:
