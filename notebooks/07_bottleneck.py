@@ -29,7 +29,7 @@
 # :class: tip
 # - **You will learn** what each bottleneck generates, with proofs, and why the decoder behind it,
 #   not its width, decides between copying and creating.
-# - **Time** about 50 minutes, exercises included.
+# - **Time** about 50 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`04_linear`, conditional expectation, and from
 #   {doc}`02_denoising_scores_samplers` that the flow carries $p_\sigma$ to $p_0$
 #   ({prf:ref}`thm-probability-flow`).

@@ -27,7 +27,7 @@
 # - **You will learn** why a denoiser that sees parts generates them independently; how many images
 #   that makes; which histograms and which structure a 1×1 network keeps; what the best equivariant
 #   denoiser is, and why its samples look new to a distance that ignores the group.
-# - **Time** about 40 minutes, exercises included.
+# - **Time** about 40 minutes; an hour and a half with every proof and exercise.
 # - **Prerequisites** the perfect denoiser of {doc}`03_the_perfect_denoiser_copies` and the χ² test.
 # ```
 

@@ -29,7 +29,7 @@
 # - **You will learn** what the best denoiser is that sees only a window; where its samples come to
 #   rest; how to count them; that position comes from the border and travels inwards; what locality
 #   cannot see; whether it beats a linear filter; and why $r$ and $R^2$ must not be mixed up.
-# - **Time** about 50 minutes, exercises included.
+# - **Time** about 50 minutes; two hours with every proof and exercise.
 # - **Prerequisites** the perfect denoiser ({doc}`03_the_perfect_denoiser_copies`) and the best
 #   denoisers of parts ({doc}`08_factorised_and_equivariant`).
 # ```

@@ -31,7 +31,7 @@
 # - **You will learn** how to read off an architecture which statistics it sees, how to build two
 #   data sets that it confuses, what is and what is not changed by regularisation, early stopping
 #   and stochastic gradients, and when a denoiser generates exactly its target.
-# - **Time** about 45 minutes, exercises included.
+# - **Time** about 45 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`04_linear`. {doc}`05_convolutional` to {doc}`08_factorised_and_equivariant`
 #   help, as examples.
 # ```

@@ -29,7 +29,7 @@
 # - **You will learn** what an excess loss says about the distance to the ideal denoiser; how far
 #   weight decay, early stopping and the noise of SGD move a linear denoiser, in closed form; how an
 #   error at one noise level reaches the sample; and which trained networks meet their law.
-# - **Time** about 45 minutes, exercises included.
+# - **Time** about 45 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`04_linear`, above all early stopping and the ridge, and
 #   {doc}`10_what_the_architecture_can_see` for what the architectures are.
 # ```

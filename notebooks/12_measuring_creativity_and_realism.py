@@ -29,7 +29,7 @@
 # - **You will learn** how realism can be decided exactly; why copying must be held against a base
 #   rate; what Fréchet and kernel distance, precision, recall, coverage and the rules for copies
 #   see, and what fools each of them; where the denoisers of this book stand.
-# - **Time** about 50 minutes, exercises included.
+# - **Time** about 50 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`03_the_perfect_denoiser_copies`, {doc}`04_linear` and, for
 #   what the denoisers at the end are, {doc}`08_factorised_and_equivariant`.
 # ```

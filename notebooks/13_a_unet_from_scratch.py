@@ -28,7 +28,7 @@
 # - **You will learn** what each part of a UNet is for, and what is lost without it; why its input and
 #   its target are scaled; how far a trained network is from the least loss, at each noise
 #   level, exactly; and whether its samples are copies.
-# - **Time** about 60 minutes, exercises included.
+# - **Time** about 60 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`02_denoising_scores_samplers`, {doc}`03_the_perfect_denoiser_copies`, {doc}`04_linear` and, for
 #   the measures near the end, {doc}`12_measuring_creativity_and_realism`.
 # ```

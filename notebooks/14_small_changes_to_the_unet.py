@@ -26,7 +26,7 @@
 # - **You will learn** what each design choice of a UNet does to copying, creating and realism, by
 #   counting; how to compare dozens of networks without fooling yourself; which of our expectations,
 #   written down beforehand, came true.
-# - **Time** about 50 minutes, exercises included.
+# - **Time** about 50 minutes; an hour and a quarter with every proof and exercise.
 # - **Prerequisites** {doc}`13_a_unet_from_scratch`, and the oracle of
 #   {doc}`12_measuring_creativity_and_realism`.
 # ```

@@ -25,7 +25,7 @@
 # :class: tip
 # - **You will learn** how to test a prediction image by image; what a correlation is worth before any theory has done anything; how to choose a
 #   theory's free settings without helping it; at which noise level a prediction is lost; and which theory to believe for which network.
-# - **Time** about 60 minutes, exercises included.
+# - **Time** about 60 minutes; an hour and a half with every proof and exercise.
 # - **Prerequisites** {doc}`09_local_patches` and {doc}`13_a_unet_from_scratch`; from {doc}`03_the_perfect_denoiser_copies` the warning on averaged mini-batches, from
 #   {doc}`04_linear` the Wiener filter, from {doc}`08_factorised_and_equivariant` the equivariant denoiser.
 # ```

@@ -28,7 +28,7 @@
 # - **You will learn** how two machines trained on different images can agree, and how many images that takes; why a shuffle of the pixels
 #   leaves some machines as they are and breaks others; when in its training a network begins to copy, and how that time grows with the number of images;
 #   what its size does to that.
-# - **Time** about 50 minutes, exercises included.
+# - **Time** about 50 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`03_the_perfect_denoiser_copies`, {doc}`04_linear`, the oracle of {doc}`12_measuring_creativity_and_realism` and the
 #   network of {doc}`13_a_unet_from_scratch`.
 # ```

@@ -29,7 +29,7 @@
 # - **You will learn** to compute how often an architecture breaks a rule that it cannot see; from which sight on it
 #   can; why the shape of the sight matters, not its size alone; when a creator is nearer to the target than a copier;
 #   and how far trained UNets follow.
-# - **Time** about 60 minutes, exercises included.
+# - **Time** about 60 minutes; two hours with every proof and exercise.
 # - **Prerequisites** {doc}`08_factorised_and_equivariant`, {doc}`09_local_patches`,
 #   {doc}`12_measuring_creativity_and_realism`. {doc}`13_a_unet_from_scratch` for the networks.
 # ```

@@ -24,7 +24,7 @@
 #   of the next; what eigenvectors of a covariance are good for; why the best linear guess leaves an
 #   error that has nothing to do with what you know; what Euler's steps do to a differential
 #   equation.
-# - **Time** about 60 minutes, exercises included.
+# - **Time** about 60 minutes; an hour and a half with every proof and exercise.
 # - **Prerequisites** vectors, matrices, averages, a little Python. No earlier chapter.
 # ```
 

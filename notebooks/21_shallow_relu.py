@@ -30,7 +30,7 @@
 #   network on a line and on a right-angled corner of points; which points its flow can end on, and
 #   with which probability; how the noise schedule decides between training points, their sums and
 #   points in between.
-# - **Time** about 40 minutes, exercises included.
+# - **Time** about 40 minutes; two hours with every proof and exercise.
 # - **Prerequisites** the probability flow of {doc}`02_denoising_scores_samplers`, and that perfect
 #   denoisers copy ({doc}`03_the_perfect_denoiser_copies`).
 # ```

@@ -10,6 +10,7 @@
     for (const { src } of document.querySelectorAll('script[type="text/later"]')) {
       const script = document.createElement("script");
       script.async = false;
+      script.onload = () => window.MathJax?.startup?.promise?.then(boxWideFormulas);
       script.src = src;
       document.head.append(script);
     }
@@ -25,3 +26,17 @@ document.addEventListener("click", ({ target }) => {
   if (button?.dataset.press === "full-screen") window.toggleFullScreen();
   if (button?.dataset.press === "print") window.print();
 });
+
+// On a phone an inline formula can be wider than its column: then it scrolls in a box of its own.
+// Folded ones are measured when they are unfolded.
+function boxWideFormulas() {
+  if (!matchMedia("(max-width: 600px)").matches) return;
+  for (const formula of document.querySelectorAll("article mjx-container:not([display])")) {
+    let column = formula.parentElement;
+    while (getComputedStyle(column).display === "inline") column = column.parentElement;
+    if (formula.classList.contains("book-wide") || formula.offsetWidth <= column.clientWidth) continue;
+    formula.classList.add("book-wide");
+    formula.tabIndex = 0;
+  }
+}
+document.addEventListener("click", () => setTimeout(boxWideFormulas));
