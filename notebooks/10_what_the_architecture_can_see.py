@@ -16,7 +16,7 @@
 #
 # A linear denoiser sees the mean and the covariance of its target. A convolution sees a spectrum,
 # a polynomial sees moments, a network of blocks sees blocks.
-# Each chapter so far found a law of its own. Here is the one statement behind all of them:
+# Each chapter so far found a law of its own. One statement is behind all of them.
 #
 # *An architecture decides which statistics of the target reach the sampler. Two targets that agree
 # in those statistics generate the same samples, from the same noise, one by one, however different
