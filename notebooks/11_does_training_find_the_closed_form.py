@@ -46,7 +46,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from scipy import stats
+from scipy import optimize, stats
 
 import diffusion_creativity as dc
 from diffusion_creativity.denoisers import Affine, Convolutional, LinearBottleneck, affine_law
@@ -1129,40 +1129,43 @@ assert dc.exercises.check_decay_as_ridge(decay_as_ridge_solution)
 # ```{solution-end}
 # ```
 #
-# ```{exercise} The level of hovering
+# ```{exercise} How large may the rate be?
 # :label: ex-11-hover
 #
-# Without looking at the code above, write `hovering(h, rate, batch)`: the relative excess
-# $\theta/(1 - \theta)$ of {prf:ref}`prop-training-hover` for a tensor of eigenvalues, `math.inf` where
-# SGD does not settle. Which of the two conditions fails first, when
-# the rate grows, with a batch of 1? With a very large batch?
+# Write `largest_rate(h, batch, excess)`: the largest constant rate at which SGD hovers no higher above the least loss
+# than `excess` times that loss, for a tensor of eigenvalues ({prf:ref}`prop-training-hover`). By how much may the
+# rate grow with eight times the batch? And which of the two conditions of the proposition fails first when the rate grows?
 # ```
 
 
 # %%
-def hovering(h, rate, batch): ...  # your code: a number
+def largest_rate(h, batch, excess): ...  # your code: a number
 
 
-# dc.exercises.check_hover(hovering)
+# dc.exercises.check_largest_rate(largest_rate)
 
 # %% [markdown]
 # ```{solution-start} ex-11-hover
 # :class: dropdown
 # ```
 #
-# With a batch of 1 it is $\theta < 1$, the noise that feeds on itself. As $B$ grows $\theta$ shrinks and the other
-# condition becomes the familiar $\eta h_{\max} < 2$ of gradient descent.
+# The excess is $\theta/(1 - \theta)$, so $\theta$ may be $a/(1 + a)$ for an excess of $a$. It grows with the rate from $0$, and
+# without bound before $\eta h_{\max}(1 + 1/B)$ reaches $2$: so there is one such rate, and always $\theta < 1$ fails first.
+# While rates are small, eight times the batch allows eight times the rate; near the edge of gradient
+# descent, $\eta h_{\max} < 2$, no batch helps any more.
 
 
 # %%
-def hovering_solution(h, rate, batch):
-    if rate * h.max() * (1 + 1 / batch) >= 2:
-        return math.inf
-    theta = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
-    return theta / (1 - theta) if theta < 1 else math.inf
+def largest_rate_solution(h, batch, excess):
+    def too_high(rate):
+        theta = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
+        return theta - excess / (1 + excess)
+
+    edge = 2 / (h.max().item() * (1 + 1 / batch))
+    return optimize.brentq(too_high, 0, edge * (1 - 1e-9))
 
 
-assert dc.exercises.check_hover(hovering_solution)
+assert dc.exercises.check_largest_rate(largest_rate_solution)
 
 # %% [markdown]
 # ```{solution-end}

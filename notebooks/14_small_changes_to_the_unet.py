@@ -336,7 +336,7 @@ dc.runtime.report(
 #
 # Each expectation names a network, a measure, and whether it should be **more**, **less** or the **same** as the baseline's. It
 # was in the repository before the first network was trained. All are judged by one rule: the difference to the
-# baseline with its interval at 95 % for *all* comparisons of that measure together (Dunnett's test on $\arcsin\sqrt{\text{share}}$,
+# baseline with its interval at 95 % for *all* comparisons of that measure together (Dunnett's test {cite:p}`dunnett1955multiple` on $\arcsin\sqrt{\text{share}}$,
 # whose spread depends little on the share), with the spread between seeds pooled over all networks. *More* and *less* are hits
 # if the interval lies on that side of zero; *same* is a hit if it lies within ten points. What the seeds cannot decide is
 # **open**. It takes two seeds of the baseline to judge any.
@@ -494,7 +494,7 @@ assert dc.exercises.check_pooled_spread(pooled_spread_solution)
 # ```{exercise} Many comparisons
 # :label: ex-14-holm
 #
-# Among thirty harmless changes one or two look harmful at the 5 % level. Write `holm(p)`: Holm's adjusted p-values, in the order of `p`. The $k$-th smallest, counted from zero, is
+# Among thirty harmless changes one or two look harmful at the 5 % level. Write `holm(p)`: Holm's adjusted p-values {cite:p}`holm1979simple`, in the order of `p`. The $k$-th smallest, counted from zero, is
 # multiplied by the number of tests minus $k$; none may fall below that of a smaller p; none exceeds 1. (Dunnett's test gains over this by knowing that all share one baseline.)
 # ```
 

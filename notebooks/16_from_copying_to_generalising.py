@@ -205,7 +205,7 @@ Explorer.precomputed(
 # eigenvalues, hence $e_i^\top V e_i \ge |e_i^\top U e_i| = |u_i|$, and the sum is at least $\sum_i u_i^2 = \lVert U\rVert_F^2$.
 # ```
 #
-# The inequality is that of Powers and Størmer.
+# The inequality is that of Powers and Størmer {cite:p}`powers1970free`.
 #
 # ```{prf:theorem} Two linear machines come together
 # :label: thm-linear-halves

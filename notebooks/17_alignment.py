@@ -864,7 +864,7 @@ def break_rate(a, b): ...  # your code
 # {prf:ref}`prop-align-rate`, with shares in place of counts.
 
 
-# %% tags=["hide-input"]
+# %%
 def break_rate_solution(a, b):
     return 1 - (a / a.sum() * (b / b.sum())).sum()
 
@@ -898,7 +898,7 @@ def hears(sees, part, steps=None): ...  # your code
 # One step adds what the pixels in the set see. The set grows until it is closed, after at most $d$ steps.
 
 
-# %% tags=["hide-input"]
+# %%
 def hears_solution(sees, part, steps=None):
     for _ in range(len(part) if steps is None else steps):
         part = part | sees[part].any(0)
@@ -935,7 +935,7 @@ def valid_share(groups): ...  # your code
 # Groups multiply by {prf:ref}`prop-align-local`, traits within a group because they are independent.
 
 
-# %% tags=["hide-input"]
+# %%
 def valid_share_solution(groups):
     return math.prod(1 / m for seen, values in groups if not seen for m in values)
 
@@ -970,7 +970,7 @@ def overlap(q, valid): ...  # your code
 # {prf:ref}`prop-align-pays`. Both the cap at $1/M$ and the sum over valid images alone matter.
 
 
-# %% tags=["hide-input"]
+# %%
 def overlap_solution(q, valid):
     return q[valid].clamp(max=1 / valid.sum()).sum()
 
@@ -1005,7 +1005,7 @@ def faces_needed(states, share): ...  # your code
 # mind $s = 1$.
 
 
-# %% tags=["hide-input"]
+# %%
 def faces_needed_solution(states, share):
     if states == 1:
         return 1

@@ -124,7 +124,7 @@ dc.runtime.Table(
 # convolutions, precision and recall; copies by the third rule, and the novelty ratio; the loss at nine noise levels on training and on held-out images; the receptive field, and how far the network is from
 # moving with its input. The definitions are in {doc}`12_measuring_creativity_and_realism` and {doc}`13_a_unet_from_scratch`.
 #
-# Intervals are over seeds. Networks are compared with the baseline by Dunnett's test on $\arcsin\sqrt{\text{share}}$: it pools the spread between seeds over all networks, and its 95 % hold for all
+# Intervals are over seeds. Networks are compared with the baseline by Dunnett's test {cite:p}`dunnett1955multiple` on $\arcsin\sqrt{\text{share}}$: it pools the spread between seeds over all networks, and its 95 % hold for all
 # comparisons of one measure together.
 #
 # How wide is an interval, and what do more networks help? For one difference that was named beforehand there is an exact answer.

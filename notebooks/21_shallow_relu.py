@@ -758,7 +758,7 @@ dc.runtime.report(
 # ## Exercises
 #
 # ```{exercise}
-# :label: ex-16-line
+# :label: ex-21-line
 #
 # **By hand.** Write the smallest network on a line: `line_denoiser(y, x, radius)` with y of shape
 # (n,), ascending x of shape (N,).
@@ -772,7 +772,7 @@ def line_denoiser(y, x, radius): ...  # your code: a tensor (n,)
 # dc.exercises.check_line_denoiser(line_denoiser)
 
 # %% [markdown]
-# ```{solution-start} ex-16-line
+# ```{solution-start} ex-21-line
 # :class: dropdown
 # ```
 #
@@ -795,7 +795,7 @@ assert dc.exercises.check_line_denoiser(line_denoiser_solution)
 # ```
 #
 # ```{exercise}
-# :label: ex-16-cost
+# :label: ex-21-cost
 #
 # **The price of noise.** Write `least_cost(x, radius)`: the least cost of a network that fits the
 # points x on a line, in ascending order. What does it cost if the balls nearly meet?
@@ -809,7 +809,7 @@ def least_cost(x, radius): ...  # your code: a number
 # dc.exercises.check_least_cost(least_cost)
 
 # %% [markdown]
-# ```{solution-start} ex-16-cost
+# ```{solution-start} ex-21-cost
 # :class: dropdown
 # ```
 #
@@ -830,7 +830,7 @@ assert dc.exercises.check_least_cost(least_cost_solution)
 # ```
 #
 # ```{exercise}
-# :label: ex-16-end
+# :label: ex-21-end
 #
 # **Where does it end?** Write `end_point(y, x)`: the end of the flow with a fixed radius from each
 # start y of shape (n, d); x of shape (N + 1, d) has the corner first and orthogonal edges.
@@ -844,7 +844,7 @@ def end_point(y, x): ...  # your code: a tensor (n, d)
 # dc.exercises.check_end_point(end_point)
 
 # %% [markdown]
-# ```{solution-start} ex-16-end
+# ```{solution-start} ex-21-end
 # :class: dropdown
 # ```
 #
@@ -865,7 +865,7 @@ assert dc.exercises.check_end_point(end_point_solution)
 # ```
 #
 # ```{exercise}
-# :label: ex-16-copies
+# :label: ex-21-copies
 #
 # **More data, fewer copies.** Write `share_of_copies(N)`: the share of training points among the
 # samples of $N$ orthogonal edges, as $\sigma_{\max} \to \infty$. From which $N$ on is less than one
@@ -880,7 +880,7 @@ def share_of_copies(N): ...  # your code: a number
 # dc.exercises.check_share_of_copies(share_of_copies)
 
 # %% [markdown]
-# ```{solution-start} ex-16-copies
+# ```{solution-start} ex-21-copies
 # :class: dropdown
 # ```
 #
@@ -900,7 +900,7 @@ print(next(N for N in range(1, 99) if share_of_copies_solution(N) < 1e-3))
 # ```
 #
 # ```{exercise}
-# :label: ex-16-time
+# :label: ex-21-time
 #
 # **How long does a decision take?** Write `decision_time(length, radius, offset)`: the least
 # $\ln(\sigma_{\max}/\sigma_{\min})$ after which the flow with a fixed radius has decided a
@@ -915,7 +915,7 @@ def decision_time(length, radius, offset): ...  # your code: a number
 # dc.exercises.check_decision_time(decision_time)
 
 # %% [markdown]
-# ```{solution-start} ex-16-time
+# ```{solution-start} ex-21-time
 # :class: dropdown
 # ```
 #

@@ -16,13 +16,16 @@ SIZE = re.compile(r'<svg\b[^>]*?\swidth="([\d.]+)pt"[^>]*?\sheight="([\d.]+)pt"'
 PIXELS = 4 / 3  # of CSS, in a point
 
 
-def size(svg: str) -> str:
-    """Width and height of a drawing as attributes of its image; nothing where it has none."""
+def measured(svg: str) -> tuple[int, int]:
+    """Width and height of a drawing in CSS pixels; 0 where it tells none."""
     found = SIZE.search(svg[:5000])
-    if not found:
-        return ""
-    width, height = (round(PIXELS * float(points)) for points in found.groups())
-    return f'width="{width}" height="{height}" '
+    return tuple(round(PIXELS * float(points)) for points in found.groups()) if found else (0, 0)
+
+
+def size(svg: str) -> str:
+    """Width and height of a drawing as attributes of its image; nothing where it tells none."""
+    width, height = measured(svg)
+    return f'width="{width}" height="{height}" ' if width else ""
 
 
 def later(page: str, folder: Path) -> str:

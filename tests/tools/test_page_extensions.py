@@ -21,7 +21,8 @@ PAGES = {
     "notebooks/first": "Denoisers\n=========\n\nTwo denoisers, and a denoiser; ``mosaic`` in code. "
     "Power spectra are no power spectrum.\nA spectrum; a mosaic-like thing; a mosaic.\n",
     "notebooks/second": "Second\n======\n\nHere :term:`the machine <denoiser>` is no denoiser.\n\n"
-    "More.\n\n.. figure:: /dot.svg\n   :name: fig-dot\n   :alt: a dot\n\n   One dot.\n",
+    "More.\n\n.. figure:: /dot.svg\n   :name: fig-dot\n   :alt: a dot\n\n   One dot.\n\n"
+    ".. figure:: /line.svg\n   :alt: a long line\n\n   A line.\n",
 }
 CITATION = """
 title: "A book: on things"
@@ -44,8 +45,10 @@ def pages(tmp_path_factory):
         path.write_text(text, encoding="utf-8")
     (source / "CITATION.cff").write_text(CITATION, encoding="utf-8")
     (source / "dot.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>', encoding="utf-8")
+    line = '<svg xmlns="http://www.w3.org/2000/svg" width="540pt" height="9pt"/>'
+    (source / "line.svg").write_text(line, encoding="utf-8")
     settings = {
-        "extensions": ["glossary_links", "citation", "covers"],
+        "extensions": ["glossary_links", "citation", "covers", "whole_figures"],
         "numfig": True,
         "covers": {"notebooks/second": "fig-dot"},
         "html_baseurl": "https://example.org/book/",
@@ -108,6 +111,14 @@ def test_a_cover_that_is_no_figure_of_the_chapter_is_an_error():
 
     with pytest.raises(Exception, match="has no figure 'fig-other'"):
         covers.find(new_document("page"), "fig-other")
+
+
+def test_a_figure_that_a_phone_shrinks_leads_to_itself_alone(pages):
+    links = re.findall(r'<a class="book-whole[^"]*" href="([^"]*)"><img ([^>]*)>', pages[
+        "notebooks/second"
+    ])  # fmt: skip
+    assert [address for address, _ in links] == ["../_images/line.svg"]
+    assert 'alt="a long line"' in links[0][1]
 
 
 def test_the_table_of_runs_adds_up():

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from scipy import optimize
 
 from diffusion_creativity import exercises
 
@@ -17,24 +18,33 @@ def decay_as_ridge(decay, d, scale, sigma):
     return decay * d / 2 * (scale**2 + sigma**2)
 
 
-def hover(h, rate, batch):
-    if rate * h.max() * (1 + 1 / batch) >= 2:
-        return math.inf
-    q = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
-    return q / (1 - q) if q < 1 else math.inf
-
-
-def one_condition(h, rate, batch):
-    q = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
-    return q / (1 - q)
-
-
-def small_rate(h, rate, batch):
-    return rate * h.sum().item() / (2 * batch)
-
-
-def not_fed_back(h, rate, batch):
+def theta(h, rate, batch):
     return rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
+
+
+def largest_rate(h, batch, excess):
+    edge = 2 / (h.max().item() * (1 + 1 / batch))
+    share = excess / (1 + excess)
+    return optimize.brentq(lambda rate: theta(h, rate, batch) - share, 0, edge * (1 - 1e-9))
+
+
+def without_feedback(h, batch, excess):
+    edge = 2 / (h.max().item() * (1 + 1 / batch))
+    return optimize.brentq(lambda rate: theta(h, rate, batch) - excess, 0, edge * (1 - 1e-9))
+
+
+def small_rate(h, batch, excess):
+    return 2 * batch * excess / h.sum().item()
+
+
+def of_full_batches(h, batch, excess):
+    share = excess / (1 + excess)
+    edge = 2 / h.max().item() * (1 - 1e-9)
+
+    def miss(rate):
+        return rate / batch * (h / (2 - rate * h)).sum().item() - share
+
+    return optimize.brentq(miss, 0, edge)
 
 
 def damping(lam, sigmas):
@@ -64,7 +74,7 @@ def turned(sigma):
 RIGHT = [
     (exercises.check_stopping_time, stopping_time),
     (exercises.check_decay_as_ridge, decay_as_ridge),
-    (exercises.check_hover, hover),
+    (exercises.check_largest_rate, largest_rate),
     (exercises.check_damping, damping),
     (exercises.check_equal_losses, equal_losses),
     (exercises.check_equal_losses, turned),
@@ -76,9 +86,10 @@ WRONG = [
     (exercises.check_decay_as_ridge, lambda w, d, s, sigma: w * d / 2),
     (exercises.check_decay_as_ridge, lambda w, d, s, sigma: w * (s**2 + sigma**2) / 2),
     (exercises.check_decay_as_ridge, lambda w, d, s, sigma: w * d * (s**2 + sigma**2)),
-    (exercises.check_hover, one_condition),
-    (exercises.check_hover, small_rate),
-    (exercises.check_hover, not_fed_back),
+    (exercises.check_largest_rate, without_feedback),
+    (exercises.check_largest_rate, small_rate),
+    (exercises.check_largest_rate, of_full_batches),
+    (exercises.check_largest_rate, lambda h, b, a: 2 / (h.max() * (1 + 1 / b))),
     (exercises.check_damping, own_step_too),
     (exercises.check_damping, one_step),
     (exercises.check_damping, lambda lam, sigmas: damping(lam, sigmas)[0]),

@@ -74,7 +74,7 @@ from .chapter_11 import (
     check_damping,
     check_decay_as_ridge,
     check_equal_losses,
-    check_hover,
+    check_largest_rate,
     check_stopping_time,
 )
 from .chapter_12 import (
@@ -182,10 +182,10 @@ __all__ = [
     "check_halves_denoiser",
     "check_hears",
     "check_heun_step",
-    "check_hover",
     "check_inner_pixels",
     "check_is_mosaic",
     "check_keep",
+    "check_largest_rate",
     "check_least_cost",
     "check_line_denoiser",
     "check_linear_gap",

@@ -12,7 +12,7 @@ __all__ = [
     "check_damping",
     "check_decay_as_ridge",
     "check_equal_losses",
-    "check_hover",
+    "check_largest_rate",
     "check_stopping_time",
 ]
 
@@ -63,36 +63,29 @@ def check_decay_as_ridge(solution) -> bool:
     return verdict("decay as a ridge", (exact,))
 
 
-def check_hover(solution) -> bool:
-    """Check ``solution(h, rate, batch)``, the relative excess at which SGD hovers."""
+def check_largest_rate(solution) -> bool:
+    """Check ``solution(h, batch, excess)``, the largest rate at which SGD hovers that low."""
     h = torch.tensor([2.0, 1.0, 0.5, 0.25], dtype=torch.float64)
 
-    def exact() -> str | None:
-        for rate, batch in ((0.01, 1), (0.2, 1), (0.2, 8), (0.5, 4)):
-            theta = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
-            found = solution(h, rate, batch)
-            if found is None:
+    def hovers_there() -> str | None:
+        for batch, excess in ((1, 0.05), (8, 0.05), (1, 1.0), (64, 10.0)):
+            case = f"for h = {h.tolist()}, batch {batch} and excess {excess:g}"
+            rate = solution(h, batch, excess)
+            if rate is None:
                 return "the function returns nothing yet: write it, with a return"
-            if abs(found - theta) < 1e-9:
-                return "that is θ itself: the excess feeds on itself, so divide by 1 - θ"
-            if abs(float(found) - theta / (1 - theta)) > 1e-6 * theta:
-                return (
-                    f"for h = {h.tolist()}, rate {rate:g} and batch {batch} yours is "
-                    f"{float(found):.5g}: {'' if batch > 1 else 'each example is a batch, '}"
-                    "what is θ?"
-                )
+            if abs(float(rate) * h.sum().item() / (2 * batch * excess) - 1) < 1e-6:
+                return f"{case} yours is right for small rates only: what is the exact excess?"
+            if rate <= 0 or rate * h.max() * (1 + 1 / batch) >= 2:
+                return f"{case} SGD does not settle at your rate, {float(rate):.4g}"
+            theta = rate / batch * (h / (2 - rate * h * (1 + 1 / batch))).sum().item()
+            if abs(theta / excess - 1) < 1e-6:
+                return f"{case} you set θ to the excess: but the excess is θ/(1 - θ)"
+            if abs(theta * (1 + excess) / excess - 1) > 1e-4:
+                hovers = f"at {theta / (1 - theta):.4g}" if theta < 1 else "nowhere: θ is over 1"
+                return f"{case} your rate is {float(rate):.4g}, and there SGD hovers {hovers}"
         return None
 
-    def unstable() -> str | None:
-        for rate, batch in ((1.2, 2), (0.55, 1)):
-            if not math.isinf(solution(h, rate, batch)):
-                return (
-                    f"at rate {rate:g} and batch {batch} SGD does not settle: return math.inf "
-                    "where one of the two conditions fails"
-                )
-        return None
-
-    return verdict("hover", (exact, unstable))
+    return verdict("largest rate", (hovers_there,))
 
 
 def check_damping(solution) -> bool:
