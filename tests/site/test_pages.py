@@ -47,6 +47,19 @@ def test_each_chapter_says_how_it_was_run(site):
         assert f"source {record['source_hash'][:10]}" in page
 
 
+def test_wide_figures_lead_to_themselves_alone(site):
+    """Each to its own picture, which is there; a phone's reader can zoom in on it."""
+    found = 0
+    for page in (site / "notebooks").glob("*.html"):
+        links = re.findall(
+            r'<a class="book-whole[^"]*" href="([^"]+)"><img [^>]*src="([^"]+)"', page.read_text()
+        )
+        assert all(address == picture for address, picture in links)
+        assert all((page.parent / address).is_file() for address, _ in links)
+        found += len(links)
+    assert found > len(CHAPTERS)
+
+
 def test_old_addresses_lead_to_new_ones(site):
     """Pages that have moved, as _config.yml names them."""
     moved = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["moved_pages"]
