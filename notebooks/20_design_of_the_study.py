@@ -350,3 +350,9 @@ assert dc.exercises.check_outcome(outcome_solution)
 # %% [markdown]
 # ```{solution-end}
 # ```
+#
+# ## References
+#
+# ```{bibliography}
+# :filter: docname in docnames
+# ```
