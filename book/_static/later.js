@@ -10,7 +10,7 @@
     for (const { src } of document.querySelectorAll('script[type="text/later"]')) {
       const script = document.createElement("script");
       script.async = false;
-      script.onload = () => window.MathJax?.startup?.promise?.then(boxWideFormulas);
+      script.onload = () => window.MathJax?.startup?.promise?.then(formulasAreSet);
       script.src = src;
       document.head.append(script);
     }
@@ -27,6 +27,11 @@ document.addEventListener("click", ({ target }) => {
   if (button?.dataset.press === "print") window.print();
 });
 
+function formulasAreSet() {
+  boxWideFormulas();
+  markBoxes();
+}
+
 // On a phone an inline formula can be wider than its column: then it scrolls in a box of its own.
 // Folded ones are measured when they are unfolded.
 function boxWideFormulas() {
@@ -40,3 +45,23 @@ function boxWideFormulas() {
   }
 }
 document.addEventListener("click", () => setTimeout(boxWideFormulas));
+
+// Boxes that scroll sideways say on which sides there is more (book.css).
+const SCROLLS = ".pst-scrollable-table-container, .cell_output .text_html, mjx-container[display]";
+const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => markSides(target)));
+const marked = new WeakSet();
+
+function markSides(box) {
+  box.classList.toggle("goes-on-left", box.scrollLeft > 1);
+  box.classList.toggle("goes-on-right", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+}
+
+function markBoxes() {
+  for (const box of document.querySelectorAll(SCROLLS)) {
+    if (marked.has(box)) continue;
+    marked.add(box);
+    box.addEventListener("scroll", () => markSides(box), { passive: true });
+    resized.observe(box);
+  }
+}
+document.addEventListener("DOMContentLoaded", markBoxes);

@@ -149,6 +149,19 @@ def test_a_link_to_a_place_below_leads_there(browser, address):
     assert problems == []
 
 
+def test_a_wide_table_says_on_which_sides_it_goes_on(browser, address):
+    """It fades out to the right, and once it is moved to its end, to the left."""
+    path = "notebooks/15_theory_predicts_a_trained_unet.html"
+    with watch.watched(browser, address + path, width=watch.PHONE) as (page, problems):
+        wide = page.locator(".pst-scrollable-table-container.goes-on-right").first
+        assert "goes-on-left" not in wide.get_attribute("class")
+        box = wide.element_handle()
+        box.evaluate("box => { box.scrollLeft = box.scrollWidth; }")
+        page.wait_for_function("box => box.classList.contains('goes-on-left')", arg=box)
+        assert "goes-on-right" not in box.get_attribute("class")
+        assert problems == []
+
+
 def test_search_finds_a_page(browser, address):
     """The search page works without any server's help."""
     with watch.watched(browser, f"{address}search.html?q=denoiser") as (page, problems):

@@ -38,7 +38,7 @@ def _line(state: dict, data: dict) -> dict:
             m.line(grid, p / top, color="noise"),
             m.points(points, 0 * points, color="data", size=5, label="data"),
             m.arrows(y, at, x_hat, at, color="denoiser", width=2.4, label=step),
-            m.points([y], [at], color="ink", size=4.5, label="noisy y"),
+            m.points([y], [at], color="ink", size=5, shape="cross", label="noisy y"),
         ],
         "denoiser": [
             m.line([low, high], [low, high], color="muted", dash=True, label="y itself",
@@ -46,7 +46,7 @@ def _line(state: dict, data: dict) -> dict:
             m.line(grid, denoise(grid), color="denoiser", width=2.5, label="denoiser"),
             m.arrows(y, y, y, x_hat, color="denoiser"),
             m.points([y], [x_hat], color="denoiser", size=5),
-            m.points([y], [y], color="ink", size=4.5),
+            m.points([y], [y], color="ink", size=5, shape="cross"),
         ],
         "alt": f"Left: density of noisy data at σ = {fixed(sigma, 3)}. Right: the denoiser as a "
         f"curve. {facts}",

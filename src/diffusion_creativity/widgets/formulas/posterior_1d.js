@@ -17,7 +17,7 @@ export default function (state, data) {
       { mark: "line", x: grid, y: p.map((v) => v / top), color: "noise" },
       { mark: "points", x: points, y: points.map(() => 0), color: "data", size: 5, label: "data" },
       { mark: "arrows", x0: y, y0: at, x1: x_hat, y1: at, color: "denoiser", width: 2.4, label: "step σ² ∇ log p" },
-      { mark: "points", x: [y], y: [at], color: "ink", size: 4.5, label: "noisy y" },
+      { mark: "points", x: [y], y: [at], color: "ink", size: 5, shape: "cross", label: "noisy y" },
     ],
     denoiser: [
       { mark: "line", x: [data.low, data.high], y: [data.low, data.high], color: "muted", dash: true, label: "y itself", label_at: 0 },
