@@ -24,7 +24,7 @@ export default function (state, data) {
       { mark: "line", x: grid, y: grid.map(denoise), color: "denoiser", width: 2.5, label: "denoiser" },
       { mark: "arrows", x0: y, y0: y, x1: y, y1: x_hat, color: "denoiser" },
       { mark: "points", x: [y], y: [x_hat], color: "denoiser", size: 5 },
-      { mark: "points", x: [y], y: [y], color: "ink", size: 4.5 },
+      { mark: "points", x: [y], y: [y], color: "ink", size: 5, shape: "cross" },
     ],
     alt: `Left: density of noisy data at σ = ${fixed(sigma, 3)}. Right: the denoiser as a curve. ${facts}`,
     caption: facts,
