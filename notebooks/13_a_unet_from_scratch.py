@@ -841,7 +841,8 @@ print(
     dc.experiments.origin(large)
     if large
     else "There is no result of the larger run here. On a machine with a GPU,\n"
-    "python -m diffusion_creativity run unet_baseline --profile gpu\nwrites it."
+    "python -m diffusion_creativity run unet_baseline --profile gpu\nwrites it; --profile t4 is a "
+    "size for the GPU that Colab lends for nothing."
 )
 names = large.record["config"]["variants"] if large else []
 dc.runtime.Table(

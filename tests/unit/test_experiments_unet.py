@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from diffusion_creativity import _files, experiments
 from diffusion_creativity.experiments import unet_baseline as module
 from diffusion_creativity.experiments.registry import Unit, get
-from diffusion_creativity.networks import Preconditioned
+from diffusion_creativity.networks import Preconditioned, UNet
 
 
 def unit(folder, variant="faces"):
@@ -48,7 +48,7 @@ def test_weights_are_small_and_the_sheet_is_there(smoke):
     assert smoke.record["files"] == ["faces-0-samples.png", "faces-0.safetensors"]
 
 
-@pytest.mark.parametrize("profile", ["book", "gpu"])
+@pytest.mark.parametrize("profile", ["book", "t4", "gpu"])
 def test_full_sizes_fit_the_repository(profile):
     """Float16 weights of at most 5 MB for every set."""
     from diffusion_creativity.networks.describe import parameters
@@ -56,6 +56,30 @@ def test_full_sizes_fit_the_repository(profile):
     config = get("unet_baseline").config(profile)
     for channels in (1, 3):
         assert 2 * parameters(replace(config.design, channels=channels)) < 4.9e6
+
+
+def kept_for_gradients(network, y):
+    """Bytes of all tensors that the backward pass needs."""
+    kept = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t
+    ):
+        network(y, torch.ones(len(y)))
+    return sum(t.nbytes for t in kept.values())
+
+
+def test_profile_t4_fits_a_small_gpu():
+    """Of 15 GB and 8 TFLOP/s: a quarter of either is enough, for ten minutes."""
+    from diffusion_creativity.experiments._study_designs import flops
+
+    config = get("unet_baseline").config("t4")
+    operations = 0
+    for side in (16, 28):  # faces and clothes
+        design = replace(config.design, channels=1, side=side)
+        operations += 3 * flops(design) * config.batch * config.steps  # forward, and twice backward
+        network = Preconditioned(UNet(design), sigma_data=0.5)
+        assert config.batch / 2 * kept_for_gradients(network, torch.zeros(2, 1, side, side)) < 4e9
+    assert operations < 600 * 8e12 / 4
 
 
 def test_goes_on_where_it_was_stopped(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PROFILES = ("smoke", "book", "gpu")
+PROFILES = ("smoke", "book", "t4", "gpu")  # from the smallest to the largest
 
 
 @dataclass(frozen=True)

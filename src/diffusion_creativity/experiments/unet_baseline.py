@@ -48,6 +48,10 @@ class UNetBaselineConfig(Config):
             variants=("faces",), design=UNetConfig(depth=2, widths=(32, 64, 64)),
             steps=2500, batch=64, rate=2e-3, ema=0.998, samples=500,
         ),
+        "t4": UNetBaselineConfig(
+            variants=("faces", "fashion_mnist"), design=UNetConfig(depth=2, widths=(32, 64, 64)),
+            steps=10_000, batch=128, rate=2e-3,
+        ),
         "gpu": UNetBaselineConfig(
             design=UNetConfig(widths=(64, 96, 128, 128), attention=(8,)),
         ),
@@ -55,6 +59,7 @@ class UNetBaselineConfig(Config):
     cost={
         "smoke": "5 s on one CPU core",
         "book": "15 min on one CPU core",
+        "t4": "not measured; by its operations, 10 min on a GPU like Colab's free one",
         "gpu": "not measured",
     },
     full="gpu",
