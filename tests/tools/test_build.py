@@ -79,6 +79,12 @@ def test_the_memory_of_the_kernel_is_recorded(small):
     assert 150e6 < more < 250e6
 
 
+def test_the_first_cell_is_timed_apart_from_the_others(small):
+    write(small.root, "01_a", "import time\ntime.sleep(1)\n\n# %%\ntime.sleep(2)")
+    record = execute.execute(small, "smoke")["01_a"]
+    assert 1 <= record["first_cell_seconds"] <= record["seconds"] - 2
+
+
 def test_a_damaged_result_is_run_again(small):
     execute.execute(small, "smoke")
     (small.executed("smoke") / "01_a.ipynb").write_text("{}")

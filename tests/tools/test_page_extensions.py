@@ -125,11 +125,11 @@ def test_the_table_of_runs_adds_up():
     from run_table import rows
 
     records = {
-        "notebooks/a": {"seconds": 12.4, "peak_bytes": 800_000_000},
-        "notebooks/b": {"seconds": 30.4, "peak_bytes": 1_250_000_000},
+        "notebooks/a": {"first_cell_seconds": 3.3, "seconds": 12.4, "peak_bytes": 800_000_000},
+        "notebooks/b": {"first_cell_seconds": 4.3, "seconds": 30.4, "peak_bytes": 1_250_000_000},
     }
     assert rows(records)[2:] == [
-        "| {doc}`/notebooks/a` | 12 | 800 |",
-        "| {doc}`/notebooks/b` | 30 | 1,250 |",
-        "| sum, and most | 43 | 1,250 |",
+        "| {doc}`/notebooks/a` | 3 | 12 | 800 |",
+        "| {doc}`/notebooks/b` | 4 | 30 | 1,250 |",
+        "| sum, and most | 8 | 43 | 1,250 |",
     ]

@@ -28,6 +28,9 @@ class ChapterFailed(Exception):
     """A cell of a chapter raised; the message says where, ``partial`` is kept for inspection."""
 
 
+USAGE = {"first_cell_seconds", "peak_bytes"}  # what run_notebook.py notes
+
+
 @dataclass
 class Job:
     """One chapter being executed."""
@@ -66,6 +69,7 @@ def is_fresh(tree: Tree, chapter: str, profile: str, key: str) -> bool:
     notebook = tree.executed(profile) / f"{chapter}.ipynb"
     return (
         record.get("key") == key
+        and record.keys() >= USAGE
         and notebook.is_file()
         and record.get("output_hash") == digest([notebook.read_bytes()])
     )
@@ -119,7 +123,7 @@ def keep(tree: Tree, job: Job, profile: str, seed: int, seconds: float) -> None:
         "profile": profile,
         "seed": seed,
         "seconds": round(seconds, 1),
-        "peak_bytes": json.loads(job.usage.read_text(encoding="utf-8"))["peak_bytes"],
+        **json.loads(job.usage.read_text(encoding="utf-8")),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "source_hash": digest([tree.source(job.chapter).read_bytes()]),
         "output_hash": digest([job.target.read_bytes()]),

@@ -111,6 +111,17 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def first_cell_seconds(path: Path) -> float:
+    """How long the set-up took, the first cell that is no parameter; 0 where there is none."""
+    import nbformat
+
+    for cell in nbformat.read(path, as_version=4).cells:
+        tags = cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and not {"parameters", "injected-parameters"} & set(tags):
+            return round(cell.metadata.papermill.duration, 1)
+    return 0.0
+
+
 def stop(signum, frame):
     """Turn a request to stop into the exception that lets the kernel be shut down."""
     raise KeyboardInterrupt
@@ -125,7 +136,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=int, default=600, help="seconds per cell")
     parser.add_argument("--error", type=Path, required=True, help="where to describe a failure")
-    parser.add_argument("--usage", type=Path, help="where to note the memory that was used")
+    parser.add_argument(
+        "--usage", type=Path, help="where to note memory, and time of the first cell"
+    )
     parser.add_argument("--python", default=sys.executable, help="interpreter of the kernel")
     parser.add_argument("--cwd", type=Path, help="where the kernel starts (default: beside SOURCE)")
     options = parser.parse_args()
@@ -136,8 +149,10 @@ def main() -> int:
             status = run(options)
         except KeyboardInterrupt:
             return 130
-    if options.usage:
-        options.usage.write_text(json.dumps({"peak_bytes": peak_memory()}), encoding="utf-8")
+    if options.usage and not status:
+        used = {"first_cell_seconds": first_cell_seconds(options.target)}
+        used["peak_bytes"] = peak_memory()
+        options.usage.write_text(json.dumps(used), encoding="utf-8")
     return status
 
 

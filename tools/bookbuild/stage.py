@@ -68,8 +68,8 @@ def page_notebook(path: Path) -> bytes:
 
 def provenance(records: dict[str, dict]) -> dict:
     """How every page of the site was run, by page name."""
-    shown = ("profile", "seed", "seconds", "peak_bytes", "date", "source_hash", "machine",
-             "python", "versions")  # fmt: skip
+    shown = ("profile", "seed", "seconds", "first_cell_seconds", "peak_bytes", "date",
+             "source_hash", "machine", "python", "versions")  # fmt: skip
     return {
         "notebooks": {
             f"notebooks/{name}": {key: record[key] for key in shown}
