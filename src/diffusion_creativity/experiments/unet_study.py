@@ -88,7 +88,7 @@ GPU = UNetConfig(side=32, depth=3, widths=(32, 96, 96, 64))
     },
     cost={
         "smoke": "30 s on one CPU core",
-        "book": "6 h on one CPU core",
+        "book": "13 h on one CPU core",
         "gpu": "not measured",
     },
     full="gpu",
