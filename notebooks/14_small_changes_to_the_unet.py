@@ -278,7 +278,7 @@ Explorer.precomputed(
 # Two numbers place a network: how many of its samples are valid faces (**realism**), and how many are valid faces that
 # it was not shown (**creativity**). What lies between the two is copied.
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "A plane for each size of the training set. Across: share of samples that are creative. Up: share that are valid. A larger dot is the baseline. Height above the dashed diagonal is the share of copies."}, "figure": {"caption": "Every network of the study that has been run, a plane for each size of the training set: valid samples against creative ones; the larger dot is the baseline. On the diagonal nothing valid is copied; at the left edge all of it is.", "name": "fig-study-plane"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A plane for each size of the training set. Across: share of samples that are creative. Up: share that are valid. A larger dot is the baseline. Height above the dashed diagonal is the share of copies."}, "figure": {"caption": "Every network of the study that has been run, a plane for each size of the training set: valid samples against creative ones; the larger dot is the baseline. Networks have their names where there is room. On the diagonal nothing valid is copied; at the left edge all of it is.", "name": "fig-study-plane"}}
 fig, axes = plt.subplots(1, len(sizes), figsize=(7.2, 4.2), squeeze=False, sharey=True)
 for ax, size in zip(axes[0], sizes, strict=True):
     here = [n for n in networks if key(n, size) in finished]
@@ -289,9 +289,12 @@ for ax, size in zip(axes[0], sizes, strict=True):
     ax.scatter(across, up, s=14, color=COLORS["generated"], zorder=3)
     k = here.index("baseline")
     ax.scatter(across[k], up[k], s=50, color=COLORS["denoiser"], zorder=4)
-    told = np.argsort(-np.abs(up - up[k]))[:5]
-    for m in {k, *told.tolist()}:
-        ax.annotate(here[m], (across[m], up[m]), xytext=(5, 3), textcoords="offset points", fontsize=7)  # fmt: skip
+    told = [k]
+    for m in np.argsort(-up):  # names that do not touch each other
+        if min(abs(up[m] - up[n]) for n in told) > 0.04:
+            told.append(m)
+    for m in told:
+        ax.annotate(here[m], (across[m], up[m]), xytext=(5, -2), textcoords="offset points", fontsize=7)  # fmt: skip
     ax.set(xlabel="creative", xlim=(-0.02 * most, most), ylim=(-0.03, 1.03))
     ax.set_title(f"{config[size]:,} training images")
 axes[0, 0].set_ylabel("valid")
