@@ -293,8 +293,10 @@ for ax, size in zip(axes[0], sizes, strict=True):
     for m in np.argsort(-up):  # names that do not touch each other
         if min(abs(up[m] - up[n]) for n in told) > 0.04:
             told.append(m)
-    for m in told:
-        ax.annotate(here[m], (across[m], up[m]), xytext=(5, -2), textcoords="offset points", fontsize=7)  # fmt: skip
+    for m in told:  # on the free side of the diagonal, where there is one
+        side = -1 if across[m] > 0.2 * most else 1
+        ax.annotate(here[m], (across[m], up[m]), xytext=(6 * side, -2), textcoords="offset points",
+                    ha="left" if side > 0 else "right", fontsize=7)  # fmt: skip
     ax.set(xlabel="creative", xlim=(-0.02 * most, most), ylim=(-0.03, 1.03))
     ax.set_title(f"{config[size]:,} training images")
 axes[0, 0].set_ylabel("valid")
